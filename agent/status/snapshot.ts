@@ -2,15 +2,10 @@
  * The one snapshot that socket, CLI and (later) metrics and web page show. Times are ms since 1970, durations ms,
  * sizes bytes. Stages import these types only (`import type`); the pipeline assembles the whole.
  */
+import type { Alarm } from "../base/alarms.ts";
 import type { Synchronised } from "../base/clock.ts";
 
-export interface Alarm {
-  /** Stable name for scripts: "filter_refused". */
-  code: string;
-  text: string;
-  remedy?: string;
-  sinceMs: number;
-}
+export type { Alarm };
 
 export interface SubscriberStatus {
   state: "no broker configured" | "connecting" | "connected" | "paused" | "waiting" | "stopped";
