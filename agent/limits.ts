@@ -40,6 +40,19 @@ export const shutdownShipMs = 5_000;
 export const unauthorizedQuietMs = 60_000;
 /** An item refused this often while others for its index are accepted is its own fault. */
 export const itemRefusalsMax = 10;
+/** How often the cleaner looks by itself, the least pause between two rounds, and how long "dropping" is shown. */
+export const cleanIntervalMs = 1_000;
+export const cleanPauseMs = 20;
+export const dropAlarmMs = 60_000;
+/** The agent's socket: requests at a time, a request's body, how long it may take, and the patience when closing. */
+export const socketRequestsMax = 32;
+export const requestBodyBytesMax = 1 * MiB;
+export const requestBodyMs = 10_000;
+export const socketCloseMs = 1_000;
+/** `tail` reads this much at a time, and jumps to the end when it is further behind than that many readings. */
+export const tailBatchReadings = 500;
+export const tailBatchBytes = 1 * MiB;
+export const tailBehindMax = 20_000;
 
 /** Throws when two limits contradict each other; called by a unit test and at start. */
 export function assertLimits(): void {

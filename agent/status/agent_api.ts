@@ -12,10 +12,19 @@ export interface ReplayResult {
   reason?: string;
 }
 
+export interface TailBatch {
+  readings: Reading[];
+  /** Readings of any topic that were passed over before these, because the reader was too slow. */
+  skipped: number;
+}
+
 export interface AgentApi {
   snapshot(): Promise<Snapshot>;
-  /** Readings from now on, as they become durable, until `signal` aborts. */
-  tail(signal: AbortSignal): AsyncIterable<Reading[]>;
+  /**
+   * Readings from now on, as they become durable, until `signal` aborts; with `filter`, those whose topic matches that
+   * MQTT filter. Nothing is held for a slow reader: it misses some. Throws OperationError for a malformed filter.
+   */
+  tail(signal: AbortSignal, filter?: string): AsyncIterable<TailBatch>;
   /** Names of the outputs that have or had dead letters. */
   outputs(): string[];
   deadLetters(output: string): DeadLetter[];
