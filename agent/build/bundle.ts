@@ -1,0 +1,136 @@
+/** All of the agent and its packages in one JavaScript file: compiled, it is smaller and starts sooner than the sources. */
+import * as esbuild from "esbuild";
+import { builtinModules } from "node:module";
+import { join, relative } from "node:path";
+import { sha256 } from "./denort.ts";
+
+/** Packages that ours import but never use: Apache Arrow serves an ES|QL helper and costs 7 MB of memory at start. */
+const leftOut = ["apache-arrow"];
+
+/** Packages made for CommonJS call `require` for what Node brings along. */
+const banner = `import { createRequire as sensorlogRequire } from "node:module";
+const require = sensorlogRequire(import.meta.url);`;
+
+/** Deno wants `node:` before the name of a built-in module; packages often leave it out. */
+const nodePrefix: esbuild.Plugin = {
+  name: "node-prefix",
+  setup(build) {
+    const names = new Set(builtinModules);
+    build.onResolve({ filter: /^[a-z_/0-9]+$/ }, ({ path }) => {
+      return names.has(path) ? { path: `node:${path}`, external: true } : undefined;
+    });
+  },
+};
+
+const emptyPackages: esbuild.Plugin = {
+  name: "empty-packages",
+  setup(build) {
+    const filter = new RegExp(`^(${leftOut.join("|")})(/|$)`);
+    build.onResolve({ filter }, ({ path }) => ({ path, namespace: "left-out" }));
+    build.onLoad({ filter: /.*/, namespace: "left-out" }, () => ({ contents: "module.exports = {};" }));
+  },
+};
+
+/**
+ * Bundles `entry` and returns the text of an ES module. `commit` becomes part of the version. Throws with esbuild's
+ * messages (file, line, column) when something can't be resolved.
+ */
+export async function bundle(
+  entry: string,
+  projectDir: string,
+  cacheDir: string,
+  commit: string,
+): Promise<string> {
+  const packages = await installPackages(projectDir, cacheDir);
+  try {
+    const result = await esbuild.build({
+      entryPoints: [entry],
+      absWorkingDir: projectDir,
+      bundle: true,
+      write: false,
+      format: "esm",
+      platform: "node",
+      target: "es2024",
+      charset: "utf8",
+      // names stay: a stack trace from a plant must say where
+      minifyWhitespace: true,
+      minifySyntax: true,
+      lineLimit: 200,
+      nodePaths: [packages],
+      banner: { js: banner },
+      define: { SENSORLOG_COMMIT: JSON.stringify(commit) },
+      plugins: [emptyPackages, nodePrefix],
+      logLevel: "silent",
+    });
+    for (const { text, location } of result.warnings) console.error(`warning: ${location?.file}: ${text}`);
+    return result.outputFiles[0]!.text;
+  } finally {
+    await esbuild.stop();
+  }
+}
+
+/** A node_modules folder with just what deno.lock names, outside the project: esbuild reads packages from folders. */
+async function installPackages(projectDir: string, cacheDir: string): Promise<string> {
+  const lock = await Deno.readTextFile(join(projectDir, "deno.lock"));
+  const importMap = await Deno.readTextFile(join(projectDir, "import_map.json"));
+  const home = join(
+    cacheDir,
+    `packages-${sha256(`${Deno.version.deno}\n${lock}\n${importMap}`).slice(0, 16)}`,
+  );
+  const done = join(home, "installed");
+  if (await Deno.stat(done).then(() => true, () => false)) return join(home, "node_modules");
+  await Deno.remove(home, { recursive: true }).catch(ignoreAbsent);
+  await Deno.mkdir(home, { recursive: true });
+  await Deno.writeTextFile(join(home, "deno.lock"), lock);
+  await Deno.writeTextFile(join(home, "import_map.json"), importMap);
+  const config = { nodeModulesDir: "auto", importMap: "./import_map.json" };
+  await Deno.writeTextFile(join(home, "deno.json"), JSON.stringify(config));
+  const { imports } = JSON.parse(importMap) as { imports: Record<string, string> };
+  const install = new Deno.Command(Deno.execPath(), {
+    args: [
+      "cache",
+      "--quiet",
+      "--lock=deno.lock",
+      "--frozen",
+      "--config=deno.json",
+      ...Object.values(imports),
+    ],
+    cwd: home,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  });
+  const { success, stderr } = await install.output();
+  if (!success) {
+    throw new Error(`installing what deno.lock names: ${new TextDecoder().decode(stderr).trim()}`);
+  }
+  await Deno.writeTextFile(done, "");
+  return join(home, "node_modules");
+}
+
+function ignoreAbsent(error: unknown): void {
+  if (!(error instanceof Deno.errors.NotFound)) throw error;
+}
+
+/**
+ * The commit that the project's files are those of, `.changed` behind it when what is compiled differs; `unknown` without
+ * a git repository.
+ */
+export async function commitOf(projectDir: string): Promise<string> {
+  const git = async (...args: string[]) => {
+    const command = new Deno.Command("git", { args, cwd: projectDir, stdin: "null", stderr: "null" });
+    const { success, stdout } = await command.output();
+    if (!success) throw new Error("no repository");
+    return new TextDecoder().decode(stdout).trim();
+  };
+  try {
+    // a repository around an unpacked archive is not the project's
+    const top = await git("rev-parse", "--show-toplevel");
+    if (relative(await Deno.realPath(projectDir), top) !== "") return "unknown";
+    const commit = await git("rev-parse", "--short=10", "HEAD");
+    const compiled = ["agent", "deno.json", "import_map.json", "deno.lock"];
+    return await git("status", "--porcelain", "--", ...compiled) === "" ? commit : `${commit}.changed`;
+  } catch {
+    return "unknown";
+  }
+}
