@@ -20,6 +20,13 @@ export const socketReadBytes = 64 * KiB;
 export const largeBatchBytes = 32 * KiB;
 /** Largest record on disk: the largest payload with topic, properties and head. */
 export const recordBytesMax = payloadBytesMax + topicBytesMax + propertiesBytesMax + 64 * KiB;
+/** One read of a segment; a record larger than this is read by itself. */
+export const spoolReadBytes = 256 * KiB;
+/** Checksum work of one search for the next whole record behind damage; beyond, the rest of the segment is damaged. */
+export const resyncBytesMax = 64 * MiB;
+/** Torn tails that recovery keeps aside: files, and bytes of each. */
+export const tornFilesMax = 8;
+export const tornBytesMax = 1 * MiB;
 /** Documents and bytes (before compression) of one bulk request. */
 export const bulkDocumentsMax = 2_000;
 export const bulkBytesMax = 5 * MiB;
@@ -59,6 +66,8 @@ export function assertLimits(): void {
   const relations: [boolean, string][] = [
     [truncatedPayloadBytes <= payloadBytesMax, "a truncated payload is smaller than a whole one"],
     [recordBytesMax + 4 * KiB < segmentBytes, "the largest record fits in a segment"],
+    [spoolReadBytes < recordBytesMax, "an ordinary read of a segment takes less than the largest record"],
+    [resyncBytesMax > segmentBytes, "a search behind damage can pass a whole segment"],
     [largeBatchBytes < gateBufferBytes, "a large batch is smaller than the gate's buffer"],
     [socketReadBytes <= gateBufferBytes, "one read fits in the gate's buffer"],
     [backoffFirstMs < backoffMaxMs, "backoff grows"],

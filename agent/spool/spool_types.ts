@@ -67,7 +67,10 @@ export interface ReadBatch {
 
 /** Reads one stream from a position on; one per output. Only durable records come out. */
 export interface SpoolReader {
-  /** Up to that many readings and about that many bytes; an empty range when nothing is there. Never throws for damage. */
+  /**
+   * Up to that many readings and about that many bytes; an empty range when nothing is there. Never throws for damage;
+   * throws OperationError with `retryable`, and stays where it is, when a file can't be opened for the time being.
+   */
   next(readingsMax: number, bytesMax: number): ReadBatch;
   /** Sets the position to `sequence`. */
   seek(sequence: number): void;
@@ -114,8 +117,10 @@ export interface SpoolApi {
   /**
    * One write and one fdatasync for the pending batch (and of the folder for a new segment). When it returns, all of
    * it is durable. Throws DiskFullError: nothing of the batch is stored, the batch is gone, held ids are as before it
-   * (the caller must close the connection so that the broker delivers again). Throws LostSyncError: the bytes behind
-   * the last good sync were cut off and the process must end. One call at a time.
+   * (the caller must close the connection so that the broker delivers again). Throws another OperationError with
+   * `retryable` when the disk can't be written for another reason (EIO, EROFS, EACCES, …): the same holds. Throws
+   * LostSyncError: the bytes behind the last good sync were cut off and the process must end. One call at a time;
+   * readings may be added meanwhile, they belong to the next one.
    */
   commit(): Promise<void>;
   /** The sequence that the next stored reading gets; everything below is durable or lost. */
