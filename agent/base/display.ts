@@ -47,3 +47,12 @@ export function safeText(text: string): string {
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u{${code.toString(16)}}`;
   });
 }
+
+/** JSON in one line, or indented, that is harmless for a terminal: what `safeText` would change is written as `\uXXXX`. */
+export function safeJson(value: unknown, indent?: number): string {
+  const units = (char: string) => Array.from({ length: char.length }, (_, i) => char.charCodeAt(i));
+  // an indented text has line feeds of its own; those inside strings are escaped by JSON already
+  return JSON.stringify(value, null, indent).replace(unsafe, (char) => {
+    return char === "\n" ? char : units(char).map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");
+  });
+}

@@ -49,15 +49,15 @@ export class SocketClient {
     return await this.#within(timeoutMs, send);
   }
 
-  /** The lines of an answer as they come, until it ends or `signal` aborts. Throws OperationError when it breaks. */
-  async *lines<T>(path: string, signal: AbortSignal): AsyncGenerator<T> {
+  /** The lines of an answer as they come, those that came together at a time, until it ends or `signal` aborts. Throws OperationError when it breaks. */
+  async *lines<T>(path: string, signal: AbortSignal): AsyncGenerator<T[]> {
     let rest = "";
     try {
       const response = await this.#ask("GET", path, signal);
       for await (const text of response.body!.pipeThrough(new TextDecoderStream())) {
         const parts = (rest + text).split("\n");
         rest = parts.pop()!;
-        for (const part of parts) yield JSON.parse(part) as T;
+        if (parts.length > 0) yield parts.map((part) => JSON.parse(part) as T);
       }
     } catch (error) {
       if (signal.aborted) return;

@@ -1,0 +1,71 @@
+/** Start here for the command line; `pipeline.ts` shows the way of a message. The only file that prints and exits. */
+import { ConfigError, OperationError, reasonOf } from "./base/errors.ts";
+import { safeText } from "./base/display.ts";
+import { runCommandLine } from "./commands/program.ts";
+import { ClosedPipe, type Terminal } from "./commands/terminal.ts";
+import { version } from "./version.ts";
+
+async function writeAll(stream: { write(bytes: Uint8Array): Promise<number> }, text: string): Promise<void> {
+  let bytes = new TextEncoder().encode(text);
+  try {
+    while (bytes.length > 0) bytes = bytes.subarray(await stream.write(bytes));
+  } catch (error) {
+    if (error instanceof Deno.errors.BrokenPipe) throw new ClosedPipe();
+    throw error;
+  }
+}
+
+class RealTerminal implements Terminal {
+  readonly interactive = Deno.stdout.isTerminal();
+  readonly colour = this.interactive && (Deno.env.get("NO_COLOR") ?? "") === "";
+  readonly #stop = new AbortController();
+  readonly stop = this.#stop.signal;
+
+  constructor() {
+    const abort = () => {
+      if (this.stop.aborted) Deno.exit(130); // asked twice: at once
+      this.#stop.abort();
+    };
+    Deno.addSignalListener("SIGINT", abort);
+    Deno.addSignalListener("SIGTERM", () => this.#stop.abort());
+  }
+
+  async out(text: string): Promise<void> {
+    await writeAll(Deno.stdout, text);
+  }
+
+  async err(text: string): Promise<void> {
+    await writeAll(Deno.stderr, text);
+  }
+
+  size(): { columns: number; rows: number } {
+    try {
+      return this.interactive ? Deno.consoleSize() : { columns: 80, rows: 24 };
+    } catch {
+      return { columns: 80, rows: 24 };
+    }
+  }
+}
+
+/** Says on one line what failed, where, why and what to do. */
+function report(error: unknown): number {
+  const text = error instanceof OperationError ? error.message : reasonOf(error);
+  try {
+    Deno.stderr.writeSync(new TextEncoder().encode(`sensorlog-agent: ${safeText(text)}\n`));
+  } catch {
+    // nobody reads it
+  }
+  return error instanceof ConfigError ? 2 : 1;
+}
+
+async function main(): Promise<void> {
+  let exitCode: number;
+  try {
+    exitCode = await runCommandLine(Deno.args, { terminal: new RealTerminal(), version });
+  } catch (error) {
+    exitCode = error instanceof ClosedPipe ? 0 : report(error);
+  }
+  Deno.exit(exitCode);
+}
+
+void main();
