@@ -1,5 +1,7 @@
 /** Rows `memory`: what the agent keeps resident, with an output that takes everything and with one that is down. */
+import { join } from "node:path";
 import { freePort } from "../tests/lab/ports.ts";
+import { Shim } from "../tests/lab/shim.ts";
 import { delay, waitUntil } from "../tests/lab/wait.ts";
 import { memoryBytes, settledCpuMs } from "./machine.ts";
 import { Agent } from "./receivers.ts";
@@ -30,17 +32,19 @@ async function largestWhile(pid: number, work: Promise<unknown>): Promise<number
   return largest;
 }
 
-function agentWithOutput(dir: string, source: Source, url: string): Agent {
+/** The agent with an output; by the shim it believes the clock of a machine that nobody synchronises. */
+function agentWithOutput(dir: string, source: Source, url: string, shim: Shim): Agent {
   const configuration = ["outputs:", "  sink:", "    type: elasticsearch", `    urls: [${url}]`];
   const reception = { dir, port: source.port, qos: 1, clientId: "bench-memory" } as const;
-  return new Agent(reception, { configuration, env: synchronisedClock });
+  return new Agent(reception, { configuration, env: shim.env });
 }
 
 /** After 100,000 readings have been shipped: idle, and then with 1,000 readings per second coming and going. */
 async function steady(dir: string): Promise<Measured> {
   using source = await Source.start();
   using sink = await Sink.start();
-  const agent = agentWithOutput(dir, source, sink.url);
+  using shim = await Shim.create(join(dir, "shim"), {});
+  const agent = agentWithOutput(dir, source, sink.url, shim);
   try {
     await source.subscribed();
     await source.pour({ qos: 1, count: steadyReadings, window, perS: undefined });
@@ -61,8 +65,9 @@ async function steady(dir: string): Promise<Measured> {
 /** With 1 GiB of payloads on disk, an output that refuses connections, and after a restart over it. */
 async function waiting(dir: string): Promise<Measured> {
   using source = await Source.start();
+  using shim = await Shim.create(join(dir, "shim"), {});
   const url = `http://127.0.0.1:${freePort()}`;
-  const agent = agentWithOutput(dir, source, url);
+  const agent = agentWithOutput(dir, source, url, shim);
   let filled: Measured;
   try {
     await source.subscribed();
@@ -75,7 +80,7 @@ async function waiting(dir: string): Promise<Measured> {
   } finally {
     await agent.stop();
   }
-  const again = agentWithOutput(dir, source, url);
+  const again = agentWithOutput(dir, source, url, shim);
   try {
     await source.subscribed();
     await delay(idleMs);
