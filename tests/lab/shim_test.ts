@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Running } from "./process.ts";
-import { type KillPoint, Shim } from "./shim.ts";
+import { type PointKind, type PointWhen, Shim } from "./shim.ts";
 
 /** Does each kind of call once, in order, on a file of its folder, and then sends to a port. */
 const program = `
@@ -28,7 +28,11 @@ class Bench implements AsyncDisposable {
   readonly received: Promise<number>;
   readonly #port: number;
 
-  private constructor(readonly dir: string, readonly shim: Shim, private readonly listener: Deno.TcpListener) {
+  private constructor(
+    readonly dir: string,
+    readonly shim: Shim,
+    private readonly listener: Deno.TcpListener,
+  ) {
     this.#port = listener.addr.port;
     this.received = this.#receive();
   }
@@ -96,38 +100,36 @@ Deno.test("shim: counts only what touches the folder and the ports, and says wha
   assert.equal(bench.shim.counts().sync, 1);
 });
 
+/** Kind, n, when, place asked for; the point hit; the file looked at and its size then (undefined: not there). */
+const kills: [PointKind, number, PointWhen, string | undefined, string, string, number | undefined][] = [
+  ["create", 1, "before", undefined, "create before a.new", "a.new", undefined],
+  ["create", 1, "after", undefined, "create after a.new", "a.new", 0],
+  ["write", 2, "before", undefined, "write before a.new", "a.new", 100],
+  ["write", 2, "half", undefined, "write half a.new", "a.new", 150],
+  ["write", 2, "after", "a.new", "write after a.new", "a.new", 200],
+  ["sync", 1, "after", undefined, "sync after a.new", "a.new", 200],
+  ["truncate", 1, "after", undefined, "truncate after a.new", "a.new", 150],
+  ["rename", 1, "before", undefined, "rename before a", "a", undefined],
+  ["rename", 1, "after", undefined, "rename after a", "a", 150],
+  ["sync", 1, "before", ".", "sync before .", "a", 150],
+  ["unlink", 1, "before", undefined, "unlink before a", "a", 150],
+  ["unlink", 1, "after", undefined, "unlink after a", "a", undefined],
+];
+
 Deno.test("shim: kills before, half-way and after each kind of call", async () => {
-  const cases: [KillPoint, string, (bench: Bench) => Promise<void>][] = [
-    [{ kinds: ["create"], n: 1, when: "before" }, "create before a.new", ({ dir }) => absent(dir, "a.new")],
-    [{ kinds: ["create"], n: 1, when: "after" }, "create after a.new", ({ dir }) => size(dir, "a.new", 0)],
-    [{ kinds: ["write"], n: 2, when: "before" }, "write before a.new", ({ dir }) => size(dir, "a.new", 100)],
-    [{ kinds: ["write"], n: 2, when: "half" }, "write half a.new", ({ dir }) => size(dir, "a.new", 150)],
-    [{ kinds: ["write"], n: 2, when: "after" }, "write after a.new", ({ dir }) => size(dir, "a.new", 200)],
-    [
-      { kinds: ["truncate"], n: 1, when: "after" },
-      "truncate after a.new",
-      ({ dir }) => size(dir, "a.new", 150),
-    ],
-    [{ kinds: ["rename"], n: 1, when: "before" }, "rename before a", ({ dir }) => absent(dir, "a")],
-    [{ kinds: ["rename"], n: 1, when: "after" }, "rename after a", ({ dir }) => size(dir, "a", 150)],
-    [
-      { kinds: ["sync"], n: 1, when: "after", place: "." },
-      "sync after a.new",
-      ({ dir }) => size(dir, "a.new", 200),
-    ],
-    [{ kinds: ["unlink"], n: 1, when: "before" }, "unlink before a", ({ dir }) => size(dir, "a", 150)],
-    [{ kinds: ["unlink", "rename"], n: 2, when: "after" }, "unlink after a", ({ dir }) => absent(dir, "a")],
-    [{ kinds: ["send"], n: 1, when: "half", place: "broker" }, "send half broker", async (bench) => {
-      assert.equal(await bench.received, 50);
-    }],
-  ];
-  for (const [point, hit, verify] of cases) {
+  for (const [kind, n, when, place, hit, file, bytes] of kills) {
     await using bench = await Bench.open();
-    bench.shim.killAt(point);
+    bench.shim.killAt({ kinds: [kind], n, when, ...(place === undefined ? {} : { place }) });
     assert.equal((await bench.run()).signal, "SIGKILL", hit);
     assert.equal(bench.shim.hit(), hit);
-    await verify(bench);
+    const info = await Deno.stat(join(bench.dir, "watched", file)).catch(() => undefined);
+    assert.equal(info?.size, bytes, hit);
   }
+  await using bench = await Bench.open();
+  bench.shim.killAt({ kinds: ["send"], n: 1, when: "half", place: "broker" });
+  assert.equal((await bench.run()).signal, "SIGKILL");
+  assert.equal(bench.shim.hit(), "send half broker");
+  assert.equal(await bench.received, 50);
 });
 
 Deno.test("shim: makes calls fail, for a while, for ever, or half-way", async () => {
@@ -141,11 +143,3 @@ Deno.test("shim: makes calls fail, for a while, for ever, or half-way", async ()
   bench.shim.disarm();
   assert.match((await bench.run()).out, /^write 100\nwrite 100$/m);
 });
-
-async function size(dir: string, name: string, bytes: number): Promise<void> {
-  assert.equal((await Deno.stat(join(dir, "watched", name))).size, bytes, name);
-}
-
-async function absent(dir: string, name: string): Promise<void> {
-  await assert.rejects(Deno.stat(join(dir, "watched", name)), Deno.errors.NotFound);
-}
