@@ -60,18 +60,25 @@ export function checksumSeed(id: string): number {
   return crc32(Buffer.from(id, "hex"));
 }
 
-/** The header of a new segment. */
-export function encodeHeader(identity: SegmentIdentity): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(headerBytes);
+/**
+ * The header of a segment. What deviates from this version is for tests: later versions keep magic, version, length and
+ * the checksum in the last four bytes.
+ */
+export function encodeHeader(
+  identity: SegmentIdentity,
+  version = { major: majorVersion, minor: minorVersion, moreBytes: 0 },
+): Uint8Array<ArrayBuffer> {
+  const length = headerBytes + version.moreBytes;
+  const bytes = new Uint8Array(length);
   const view = new DataView(bytes.buffer);
   bytes.set(magic);
-  view.setUint16(8, majorVersion, true);
-  view.setUint16(10, minorVersion, true);
-  view.setUint32(12, headerBytes, true);
+  view.setUint16(8, version.major, true);
+  view.setUint16(10, version.minor, true);
+  view.setUint32(12, length, true);
   view.setBigUint64(16, BigInt(identity.number), true);
   view.setBigUint64(24, BigInt(identity.firstSequence), true);
   bytes.set(Buffer.from(identity.id, "hex"), 32);
-  view.setUint32(40, crc32(bytes.subarray(0, 40)), true);
+  view.setUint32(length - 4, crc32(bytes.subarray(0, length - 4)), true);
   return bytes;
 }
 

@@ -3,32 +3,19 @@
  * before it stands. The directory is the truth; only the last segment is scanned, because earlier ones were durable
  * whole before the next one began. Damage never keeps the agent from starting.
  */
-import { join } from "node:path";
-import { OperationError, reasonOf } from "../base/errors.ts";
 import type { Files, OpenFile } from "../base/files.ts";
-import { checksumSeed, decodeHeader, headBytes, kinds, parseSegmentName } from "./format.ts";
-import type { SegmentIdentity } from "./format.ts";
+import { tornBytesMax } from "../limits.ts";
+import { checksumSeed, kinds } from "./format.ts";
 import { HeldIds } from "./held_ids.ts";
-import { isPassing } from "./reader.ts";
-import type { ReadableSegment } from "./reader.ts";
+import { findSegments, scanSegment, withFile } from "./segment_files.ts";
+import type { FoundSegment } from "./segment_files.ts";
 import { SegmentScanner } from "./segment_scanner.ts";
-
-/** Headers are no longer than this, those of later minor versions included. */
-export const headerBytesMax = 512;
-
-/** A segment as it is found on disk. */
-export interface FoundSegment extends ReadableSegment {
-  name: string;
-  identity: SegmentIdentity;
-  firstSequence: number;
-  headerWhole: boolean;
-}
 
 /** What is to be done to one file. */
 export type RecoveryAction =
   /** Cut the torn tail off; `keep`: something stands in it. */
   | { kind: "cut"; name: string; atBytes: number; tornBytes: number; keep: boolean }
-  /** Nothing was ever stored in it; `keep`: something stands behind the header. */
+  /** Its first batch was torn, so nothing was ever acknowledged of it; `keep`: something stands behind the header. */
   | { kind: "remove"; name: string; tornBytes: number; keep: boolean }
   | { kind: "set aside"; name: string; reason: string };
 
@@ -46,20 +33,6 @@ export interface RecoveryPlan {
   heldKnown: boolean;
   /** Of the last segment. */
   damagedReadings: number;
-}
-
-/** What one walk over a segment finds. */
-export interface SegmentScan {
-  records: number;
-  readings: number;
-  damagedReadings: number;
-  /** The sequence behind the last reading. */
-  nextSequence: number;
-  /** Offset behind the last whole record. */
-  wholeBytes: number;
-  /** Whether a record of held ids was among them. */
-  heldKnown: boolean;
-  unreadableBytes: number;
 }
 
 /** Reads the folder and says what to do. Throws OperationError, before anything is changed, for a newer major version. */
@@ -85,106 +58,6 @@ export function planRecovery(files: Files, dir: string, floorSequence: number): 
   };
   while (segments.length > 0 && !planLast(files, plan)) segments.pop();
   return plan;
-}
-
-/** The segments of a folder in order, headers read. Throws OperationError for a newer major version. */
-export function findSegments(files: Files, dir: string): FoundSegment[] {
-  const found: FoundSegment[] = [];
-  for (const { name, sizeBytes } of files.list(dir)) {
-    const named = parseSegmentName(name);
-    if (named === undefined) continue;
-    const path = join(dir, name);
-    const header = decodeHeader(
-      withFile(files, path, (file) => firstBytes(file, sizeBytes)) ?? new Uint8Array(0),
-    );
-    if (header.kind === "newer") {
-      throw new OperationError({
-        operation: "open spool",
-        place: path,
-        cause:
-          `it is of format version ${header.major}.${header.minor}, which this version of the agent does not know`,
-        remedy: "run the newer agent again, or let it ship what is stored and then move the folder away",
-      });
-    }
-    const identity = header.kind === "whole" ? header.identity : named;
-    found.push({
-      name,
-      path,
-      identity,
-      id: identity.id,
-      firstSequence: identity.firstSequence,
-      headerWhole: header.kind === "whole",
-      recordsFrom: header.kind === "whole" ? header.headerBytes : 0,
-      durableBytes: sizeBytes,
-    });
-  }
-  return found.sort((a, b) => a.firstSequence - b.firstSequence || a.identity.number - b.identity.number);
-}
-
-/** Walks a whole segment; with `held`, applies its records to it. Readings from `limitSequence` on do not count. */
-export function scanSegment(
-  file: OpenFile,
-  segment: FoundSegment,
-  limitSequence: number,
-  held: HeldIds = new HeldIds(),
-): SegmentScan {
-  const scanner = new SegmentScanner(
-    file,
-    checksumSeed(segment.id),
-    segment.recordsFrom,
-    segment.durableBytes,
-  );
-  const scan: SegmentScan = {
-    records: 0,
-    readings: 0,
-    damagedReadings: 0,
-    nextSequence: segment.firstSequence,
-    wholeBytes: segment.recordsFrom,
-    heldKnown: false,
-    unreadableBytes: 0,
-  };
-  while (scanner.next()) {
-    scan.records++;
-    scan.wholeBytes = scanner.nextOffset;
-    if (scanner.kind === kinds.reading) {
-      const sequence = scanner.sequence;
-      if (sequence < scan.nextSequence || sequence >= limitSequence) continue;
-      scan.damagedReadings += sequence - scan.nextSequence;
-      scan.nextSequence = sequence + 1;
-      scan.readings++;
-    } else if (scanner.kind === kinds.held) {
-      scan.heldKnown = true;
-    }
-    applyToHeld(scanner, held);
-  }
-  scan.unreadableBytes = scanner.unreadableBytes;
-  return scan;
-}
-
-/** Opens, uses and closes a file. Undefined when the file can't be opened or read; throws when that may be mended. */
-export function withFile<T>(files: Files, path: string, use: (file: OpenFile) => T): T | undefined {
-  let file: OpenFile | undefined;
-  try {
-    file = files.open(path, "read");
-    return use(file);
-  } catch (error) {
-    if (!isPassing(error)) return undefined;
-    throw new OperationError({
-      operation: "open spool",
-      place: path,
-      cause: reasonOf(error),
-      remedy: "let the agent's user read and write everything in the spool's folder",
-      retryable: true,
-      from: error,
-    });
-  } finally {
-    file?.close();
-  }
-}
-
-function firstBytes(file: OpenFile, sizeBytes: number): Uint8Array {
-  const bytes = new Uint8Array(Math.min(headerBytesMax, sizeBytes));
-  return bytes.subarray(0, file.readAt(bytes, 0));
 }
 
 /** A segment whose header is damaged is kept when a whole record stands in it: its name says the rest. */
@@ -217,7 +90,10 @@ function planLast(files: Files, plan: RecoveryPlan): boolean {
   }
   const { scan, tornBytes, keep } = looked;
   if (scan.records === 0) {
-    plan.actions.push({ kind: "remove", name: last.name, tornBytes, keep });
+    const { name } = last;
+    const explained = !keep || (scan.unreadableBytes === 0 && tornBytes <= tornBytesMax);
+    if (explained) plan.actions.push({ kind: "remove", name, tornBytes, keep });
+    else plan.actions.push({ kind: "set aside", name, reason: "there is no whole record in it" });
     return false;
   }
   if (tornBytes > 0) {
@@ -251,24 +127,6 @@ function beginsWithHeld(files: Files, segment: FoundSegment): boolean {
     const scanner = new SegmentScanner(file, seed, segment.recordsFrom, segment.durableBytes);
     return scanner.next() && scanner.kind === kinds.held;
   }) ?? false;
-}
-
-/** Applies one record. Another session number than before says that a forget stood in between. */
-function applyToHeld(scanner: SegmentScanner, held: HeldIds): void {
-  const { kind, packetId, session, view } = scanner;
-  if (kind === kinds.held) {
-    const ids: number[] = [];
-    for (let at = scanner.at + headBytes; at + 2 <= scanner.at + scanner.length; at += 2) {
-      ids.push(view.getUint16(at, true));
-    }
-    held.set(session, ids);
-    return;
-  }
-  if (session !== held.session) held.set(session, []);
-  if (kind === kinds.reading && (view.getUint16(scanner.at + 22, true) & 3) === 2) held.add(packetId);
-  else if (kind === kinds.release) held.release(packetId);
-  else if (kind === kinds.forget) held.set(session, []);
-  held.settle();
 }
 
 function isZero(file: OpenFile, from: number, end: number): boolean {

@@ -1,7 +1,6 @@
 /** The segments of one stream in order, and up to where they are durable: where a sequence is to be looked for. */
 import { errorCode, OperationError, reasonOf } from "../base/errors.ts";
 import type { Files, OpenFile } from "../base/files.ts";
-import type { Log } from "../base/log.ts";
 import type { Place, ReadableSegment, SpoolView } from "./reader.ts";
 import type { SegmentInfo } from "./spool_types.ts";
 
@@ -13,12 +12,12 @@ export interface Segment extends ReadableSegment {
 export class SegmentList implements SpoolView {
   readonly #segments: Segment[];
 
-  /** `nextSequence`: behind the last durable reading, or higher. */
+  /** `nextSequence`: behind the last durable reading, or higher. `noteUnreadable`: as SpoolView says. */
   constructor(
     private readonly files: Files,
-    private readonly log: Log,
     segments: Segment[],
     public nextSequence: number,
+    readonly noteUnreadable: SpoolView["noteUnreadable"],
   ) {
     this.#segments = [...segments];
   }
@@ -46,6 +45,11 @@ export class SegmentList implements SpoolView {
   /** Adds a segment behind the others, unless it is the last one already. */
   add(segment: Segment): void {
     if (this.#segments.at(-1) !== segment) this.#segments.push(segment);
+  }
+
+  /** Somebody else removed this segment, and so the ones before it. */
+  forgetThrough(segment: ReadableSegment): void {
+    this.#segments.splice(0, 1 + this.#segments.findIndex((one) => one.path === segment.path));
   }
 
   /** Unlinks a segment that is not the newest; one that is gone already is forgotten. Throws OperationError. */
@@ -87,9 +91,5 @@ export class SegmentList implements SpoolView {
 
   open(segment: ReadableSegment): OpenFile {
     return this.files.open(segment.path, "read");
-  }
-
-  noteUnreadable(segment: ReadableSegment, reason: string): void {
-    this.log.error("a segment can't be read; its readings count as damaged", { file: segment.path, reason });
   }
 }

@@ -39,15 +39,19 @@ export class SegmentWriter implements ReadableSegment {
     return this.#writtenBytes;
   }
 
-  /** Writes behind what is there, the header first; throws the system's error (the caller then calls `cutBack`). */
-  append(records: Uint8Array): void {
+  /** Writes the header and the record of held ids that a segment begins with; throws as `append` does. */
+  begin(heldRecord: Uint8Array): void {
+    const first = new Uint8Array(headerBytes + heldRecord.length);
+    first.set(encodeHeader(this.identity));
+    first.set(heldRecord, headerBytes);
+    this.append(first);
+  }
+
+  /** Writes behind what is there; throws the system's error (the caller then calls `cutBack`). */
+  append(bytes: Uint8Array): void {
     this.#dirty = true;
-    if (this.#writtenBytes === 0) {
-      this.file.append(encodeHeader(this.identity));
-      this.#writtenBytes = headerBytes;
-    }
-    this.file.append(records);
-    this.#writtenBytes += records.length;
+    this.file.append(bytes);
+    this.#writtenBytes += bytes.length;
   }
 
   /**

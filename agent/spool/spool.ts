@@ -76,7 +76,9 @@ export class Spool implements SpoolApi {
     this.#log = options.log;
     this.#segmentBytes = options.segmentBytes ?? segmentBytesDefault;
     this.#held = plan.held;
-    this.#list = new SegmentList(options.files, options.log, plan.segments, plan.nextSequence);
+    this.#list = new SegmentList(options.files, plan.segments, plan.nextSequence, ({ path }, reason) => {
+      this.#log.error("a segment can't be read; its readings count as damaged", { file: path, reason });
+    });
     this.#nextNumber = plan.nextNumber;
     this.#givenNext = plan.nextSequence;
   }
@@ -189,7 +191,7 @@ export class Spool implements SpoolApi {
     try {
       if (writer === undefined || writer.writtenBytes + batch.usedBytes > this.#segmentBytes) {
         writer = this.#create();
-        this.#appendHeld(writer);
+        writer.begin(this.#heldRecord(writer));
       }
       writer.append(batch.sealed(writer.seed));
     } catch (error) {
@@ -209,11 +211,11 @@ export class Spool implements SpoolApi {
   }
 
   /** The ids that were held before the batch: should only part of the batch reach the disk, the rest still counts. */
-  #appendHeld(writer: SegmentWriter): void {
+  #heldRecord(writer: SegmentWriter): Uint8Array {
     const { session, ids } = this.#held.settled();
     const first = new RecordBatch();
     first.addControl(kinds.held, writer.firstSequence, session, 0, ids);
-    writer.append(first.sealed(writer.seed));
+    return first.sealed(writer.seed);
   }
 
   #takeBack(writer: SegmentWriter | undefined): void {
