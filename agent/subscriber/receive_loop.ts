@@ -1,0 +1,182 @@
+/**
+ * One batch at a time: read → decode → append → fdatasync → acknowledge. Runs from the first byte of a connection to its
+ * end. One buffer, no copy of a message but the one into the spool.
+ */
+import type { IConnackPacket } from "mqtt-packet";
+import type { Clock } from "../base/clock.ts";
+import { DiskFullError, LostSyncError, reasonOf } from "../base/errors.ts";
+import { lingerBytesMax, lingerMs } from "../limits.ts";
+import type { Counters } from "./counters.ts";
+import type { Gate } from "./gate.ts";
+import type { Intake } from "./intake.ts";
+import type { Pace } from "./pace.ts";
+import type { PacketWalk } from "./packet_walk.ts";
+import type { QueuedWatch } from "./queued_watch.ts";
+import type { ReceiveBuffer } from "./receive_buffer.ts";
+import type { Transport } from "./transport.ts";
+
+/** Why reading ended. What was read before is stored and acknowledged, except with "full" and "lost". */
+export type ReceiveEnd =
+  | { kind: "stopped" }
+  | { kind: "end of stream" }
+  | { kind: "lost"; reason: string }
+  | { kind: "malformed"; reason: string }
+  | { kind: "full"; reason: string };
+
+export interface ReceiveParts {
+  transport: Transport;
+  gate: Gate;
+  buffer: ReceiveBuffer;
+  walk: PacketWalk;
+  intake: Intake;
+  counters: Counters;
+  queued: QueuedWatch;
+  pace: Pace;
+  clock: Clock;
+  fullReason: () => string | undefined;
+  /** A CONNACK; nothing waits to be acknowledged then. False: the connection is refused, and reading ends. */
+  onConnack: (packet: IConnackPacket) => boolean;
+  /** A batch is durable and acknowledged. */
+  onBatch: (messages: number) => void;
+}
+
+export class ReceiveLoop {
+  /** The disk is being waited for: that the broker is silent then says nothing about the connection. */
+  committing = false;
+  /** Bytes read since the start of the connection. */
+  readBytes = 0;
+  #wake: (() => void) | undefined;
+  #reading: Promise<number | null> | undefined;
+
+  constructor(private readonly parts: ReceiveParts) {}
+
+  /** Reads until the connection ends or `stop` aborts. Rejects with LostSyncError only. */
+  async run(stop: AbortSignal): Promise<ReceiveEnd> {
+    const wake = () => this.#wake?.();
+    stop.addEventListener("abort", wake);
+    try {
+      return await this.#run(stop);
+    } catch (error) {
+      if (error instanceof LostSyncError) throw error;
+      if (error instanceof DiskFullError) return { kind: "full", reason: reasonOf(error) };
+      return { kind: "lost", reason: reasonOf(error) };
+    } finally {
+      stop.removeEventListener("abort", wake);
+    }
+  }
+
+  async #run(stop: AbortSignal): Promise<ReceiveEnd> {
+    const { walk, pace, clock, fullReason } = this.parts;
+    while (true) {
+      walk.messages = 0;
+      const bytesBefore = this.readBytes;
+      const end = await this.#read(stop) ?? await this.#takeBatch(stop);
+      if (walk.messages > 0) this.parts.onBatch(walk.messages);
+      if (end !== undefined) return end;
+      const reason = fullReason();
+      if (reason !== undefined) return { kind: "full", reason };
+      const pauseMs = pace.pauseMs(this.readBytes - bytesBefore, walk.messages);
+      if (pauseMs > 0) await clock.sleep(pauseMs, stop);
+    }
+  }
+
+  /** Waits for bytes and puts them into the buffer; or says why there will be none. */
+  async #read(stop: AbortSignal): Promise<ReceiveEnd | undefined> {
+    if (stop.aborted) return { kind: "stopped" };
+    const { buffer, transport, walk, clock, queued } = this.parts;
+    const startMs = clock.bootMs();
+    const { promise: woken, resolve } = Promise.withResolvers<void>();
+    const wake = () => resolve();
+    this.#wake = wake;
+    const reading = transport.read(buffer.space(walk.packetBytes));
+    this.#reading = reading;
+    reading.then(wake, wake);
+    await woken;
+    if (stop.aborted) return { kind: "stopped" };
+    const count = await reading;
+    this.#reading = undefined;
+    if (count === null) return { kind: "end of stream" };
+    buffer.end += count;
+    this.readBytes += count;
+    queued.waited(clock.bootMs() - startMs);
+    this.parts.intake.beginBatch();
+    return undefined;
+  }
+
+  /** Decodes all that is there, makes it durable and acknowledges it. */
+  async #takeBatch(stop: AbortSignal): Promise<ReceiveEnd | undefined> {
+    const { walk, intake, gate, onConnack } = this.parts;
+    while (true) {
+      const step = walk.walk();
+      if (step.kind !== "connack") await this.#settle();
+      if (step.kind === "taken") return undefined;
+      if (step.kind === "malformed") return step;
+      if (step.kind === "drain") {
+        const end = await this.#drain(stop);
+        if (end !== undefined) return end;
+        continue;
+      }
+      if (!onConnack(step.packet)) return { kind: "stopped" };
+      // that the broker forgot the session is durable before anything is subscribed
+      await this.#settle();
+      gate.pass(step.bytes);
+      intake.beginBatch();
+    }
+  }
+
+  /** One write, one sync, one write of acknowledgements. */
+  async #settle(): Promise<void> {
+    const { intake, gate, counters } = this.parts;
+    this.committing = true;
+    try {
+      await intake.commit();
+    } finally {
+      this.committing = false;
+    }
+    const { acknowledgements } = intake;
+    if (acknowledgements.empty) return;
+    await gate.send(acknowledgements.bytes);
+    counters.acknowledged += acknowledgements.messages;
+    acknowledgements.clear();
+  }
+
+  async #drain(stop: AbortSignal): Promise<ReceiveEnd | undefined> {
+    const { walk, buffer } = this.parts;
+    const drain = walk.beginDrain();
+    while (true) {
+      buffer.start += drain.take(buffer.bytes, buffer.start, buffer.end);
+      if (drain.done) break;
+      const end = await this.#read(stop);
+      if (end !== undefined) return end;
+    }
+    walk.endDrain(drain);
+    return undefined;
+  }
+
+  /**
+   * Writes DISCONNECT and reads on until the broker closes, so that it gets to read our last packets, and counts the
+   * messages at QoS 0 that were on their way. Ends after lingerMs or lingerBytesMax. Never throws.
+   */
+  async sayGoodbye(disconnect: Uint8Array): Promise<void> {
+    const { transport, gate, buffer, walk, intake, clock } = this.parts;
+    const over = new AbortController();
+    const timer = clock.sleep(lingerMs, over.signal).then(() => transport.close());
+    walk.sink = { message: (reading) => intake.lose(reading), release() {}, control() {}, disconnect() {} };
+    const enough = this.readBytes + lingerBytesMax;
+    try {
+      await gate.send(disconnect);
+      while (this.readBytes < enough) {
+        const count = await (this.#reading ?? transport.read(buffer.space(walk.packetBytes)));
+        this.#reading = undefined;
+        if (count === null) break;
+        buffer.end += count;
+        this.readBytes += count;
+        if (walk.walk().kind !== "taken") break;
+      }
+    } catch {
+      // closed, by us or by the broker
+    }
+    over.abort();
+    await timer;
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * The session at the broker, through npm:mqtt: CONNECT, keep-alive, SUBSCRIBE, UNSUBSCRIBE and the marker's PUBLISH. One
+ * client lives as long as one connection; connecting again is the subscriber's.
+ */
+import { type IClientOptions, MqttClient } from "mqtt";
+import { receiveMaximum, sessionExpiryS } from "../limits.ts";
+import { reasonOf } from "../base/errors.ts";
+import type { MqttSettings } from "../settings.ts";
+import type { ProtocolVersion } from "./framing.ts";
+import type { Gate } from "./gate.ts";
+
+/** What a broker answered for one filter: the granted QoS, or a reason code from 128 on. */
+export interface Grant {
+  filter: string;
+  code: number;
+}
+
+export interface SessionParts {
+  gate: Gate;
+  settings: MqttSettings;
+  version: ProtocolVersion;
+  /** Whether the connection showed life since it was asked last; then a missing PINGRESP means nothing. */
+  alive: () => boolean;
+  /** The client gives the connection up. */
+  onFailure: (reason: string) => void;
+  /** The client is ready to subscribe. */
+  onConnect: () => void;
+}
+
+export class Session {
+  readonly #client: MqttClient;
+  /** Rejects what waits for an answer: npm:mqtt forgets to, for what it was asked after the connection broke. */
+  readonly #ended = new AbortController();
+
+  constructor(parts: SessionParts) {
+    this.#client = new MqttClient(() => parts.gate, {
+      ...clientOptions(parts),
+      timerVariant: keepAliveTimer(parts.alive, () => this.#client.sendPing()),
+    });
+    this.#client.on("error", (error) => parts.onFailure(reasonOf(error)));
+    this.#client.on("close", () => parts.onFailure("the connection was closed"));
+    this.#client.on("connect", () => parts.onConnect());
+    this.#client.connect();
+  }
+
+  /**
+   * Subscribes to all of them with one packet (3.8); resolves with what the broker answered for each. Retain Handling 1: the
+   * retained messages come only with a subscription that is new to the session.
+   */
+  subscribe(filters: { filter: string; qos: 0 | 1 | 2 }[]): Promise<Grant[]> {
+    const { promise, resolve, reject } = this.#answer<Grant[]>();
+    const map = Object.fromEntries(filters.map(({ filter, qos }) => [filter, { qos, rh: 1 }]));
+    this.#client.subscribe(map, (error, _subscriptions, packet) => {
+      // a refused filter is an error to npm:mqtt; what was granted stands in the packet all the same
+      const granted = packet?.granted;
+      if (granted === undefined || granted.length !== filters.length) {
+        return reject(error ?? new Error("no answer to SUBSCRIBE"));
+      }
+      resolve(filters.map(({ filter }, i) => ({ filter, code: granted[i] as number })));
+    });
+    return promise;
+  }
+
+  /** Takes filters out of the session (3.10); resolves when the broker has answered. */
+  unsubscribe(filters: string[]): Promise<void> {
+    const { promise, resolve, reject } = this.#answer<void>();
+    this.#client.unsubscribe(filters, (error?: Error | null) => error ? reject(error) : resolve());
+    return promise;
+  }
+
+  /** Publishes at QoS 1, so that it takes its place behind what is queued. Rejects when the broker refuses. */
+  publish(topic: string, payload: string): Promise<void> {
+    const { promise, resolve, reject } = this.#answer<void>();
+    this.#client.publish(topic, payload, { qos: 1 }, (error) => error ? reject(error) : resolve());
+    return promise;
+  }
+
+  /** Lets go of the client and closes its stream. */
+  end(): void {
+    this.#ended.abort();
+    this.#client.end(true);
+  }
+
+  #answer<T>(): PromiseWithResolvers<T> {
+    const answer = Promise.withResolvers<T>();
+    this.#ended.signal.addEventListener("abort", () => answer.reject(new Error("the connection was closed")));
+    return answer;
+  }
+}
+
+/**
+ * npm:mqtt asks twice per keep-alive interval whether to send PINGREQ or to give up, and knows nothing of the messages
+ * that the gate takes. While the connection is alive, or the disk is waited for, it is not asked; PINGREQ is sent all the
+ * same, for the broker has a keep-alive of its own (3.1.2.10).
+ */
+export function keepAliveTimer(alive: () => boolean, ping: () => void) {
+  return {
+    set(ask: () => void, everyMs: number): ReturnType<typeof setInterval> {
+      let ticks = 0;
+      return setInterval(() => {
+        ticks++;
+        if (!alive()) ask();
+        else if (ticks % 2 === 0) ping();
+      }, everyMs);
+    },
+    clear(timer: ReturnType<typeof setInterval>): void {
+      clearInterval(timer);
+    },
+  };
+}
+
+function clientOptions({ settings, version }: SessionParts): IClientOptions {
+  const { clientId, username, password, keepAliveS } = settings;
+  return {
+    manualConnect: true,
+    protocolVersion: version,
+    clientId,
+    clean: false,
+    keepalive: keepAliveS,
+    reschedulePings: true,
+    reconnectPeriod: 0,
+    connectTimeout: 2 ** 31 - 1, // ours is shorter
+    resubscribe: false,
+    queueQoSZero: false,
+    writeCache: false, // 65,536 buffers that nobody needs
+    log: () => {},
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password: password.read() }),
+    ...(version === 5 ? { properties: { sessionExpiryInterval: sessionExpiryS, receiveMaximum } } : {}),
+  };
+}
