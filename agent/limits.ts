@@ -27,6 +27,45 @@ export const resyncBytesMax = 64 * MiB;
 /** Torn tails that recovery keeps aside: files, and bytes of each. */
 export const tornFilesMax = 8;
 export const tornBytesMax = 1 * MiB;
+/** Packets of the broker's other than PUBLISH: CONNACK, SUBACK and the like with their properties. */
+export const controlPacketBytesMax = 64 * KiB;
+/** Unacknowledged messages that the broker may send at once (MQTT 5); a wish, which Mosquitto exceeds. */
+export const receiveMaximum = 20_000;
+/** How long the broker keeps the session while the agent is away (MQTT 5). */
+export const sessionExpiryS = 30 * 24 * 3_600;
+/** TCP connection and TLS handshake with the broker; then the wait for its CONNACK. */
+export const brokerConnectMs = 15_000;
+export const connackMs = 10_000;
+/** A connection that the broker closes earlier than this after CONNACK, so often in a row: the client id is used twice. */
+export const earlyCloseMs = 10_000;
+export const earlyClosesMax = 3;
+/** A connection that stood this long ends the suspicion. */
+export const takeoverClearMs = 5 * 60_000;
+/** The time of the last connection is written this often while it stands. */
+export const connectedWriteMs = 60_000;
+/** How often a full spool is asked whether there is room again. */
+export const fullPollMs = 1_000;
+/** After DISCONNECT the broker may take this long to close, and send this much. */
+export const lingerMs = 1_000;
+export const lingerBytesMax = 16 * MiB;
+/** A filter that the broker refused is asked for again this often. */
+export const refusedRetryMs = 60_000;
+/** How long after a change of the filters MQTT 3.1.1 subscribes on every connection, and removed ones are taken out again. */
+export const resubscribeMs = 24 * 3_600_000;
+/** A broker that did not take MQTT 5 is asked again after this. */
+export const protocolAgainMs = 24 * 3_600_000;
+/** The marker is published again after 1, 2, 4 … 30 s, and reported as missing after 5 min. */
+export const markerFirstMs = 1_000;
+export const markerRepeatMaxMs = 30_000;
+export const markerMissingMs = 5 * 60_000;
+/** Without a marker, so long a silence ends the queued messages. */
+export const quietMs = 1_000;
+/** Possible gaps that are remembered. */
+export const possibleGapsMax = 100;
+/** Leaving the pause between two batches out: for how long as a test, for how long where that pays, how seldom at least. */
+export const paceProbeMs = 4;
+export const paceRunMs = 1_000;
+export const paceSkipMax = 16;
 /** Documents and bytes (before compression) of one bulk request. */
 export const bulkDocumentsMax = 2_000;
 export const bulkBytesMax = 5 * MiB;

@@ -28,8 +28,10 @@ export interface SubscriberStatus {
   /** QoS 0 messages that were read but could not be stored. */
   qos0Lost: number;
   reconnects: number;
-  /** Sessions that should have been there and were not, persisted. */
+  /** Spans in which messages may have been missed: lost sessions at every QoS, disconnected times at QoS 0; persisted. */
   possibleGaps: { fromMs: number; toMs: number; why: string }[];
+  /** How often a session that should have been there was not, persisted. */
+  sessionsLost?: number;
   lastMessageMs?: number;
   /** Mean of the last minute, messages per second. */
   ratePerS: number;
