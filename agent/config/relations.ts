@@ -1,0 +1,101 @@
+/** What keys mean to each other: which go together, which exclude each other. */
+import { hostOf, isLoopback } from "./addresses.ts";
+import type { Look, Report } from "./look.ts";
+import { labelNameFault, outputNamePattern, outputTypes } from "./schema.ts";
+
+/** A socket's path has 108 bytes, the last of them 0 (unix(7)). */
+const socketPathBytesMax = 107;
+
+/** Reports what contradicts each other, also when other keys are wrong by themselves. */
+export function checkRelations(look: Look, report: Report, warn: Report, socket: string): void {
+  checkLabels(look, report);
+  checkBroker(look, report, warn);
+  for (const name of look.keys(["outputs"])) checkOutput(name, look, report, warn);
+  if (new TextEncoder().encode(socket).length > socketPathBytesMax) {
+    report(
+      ["spool", "dir"],
+      `the path is too long: the agent's socket in it would have more than ${socketPathBytesMax} bytes`,
+    );
+  }
+}
+
+function checkLabels(look: Look, report: Report): void {
+  const pattern = look.text(["labels_from_topic"]) ?? "";
+  const fromTopic = [...pattern.matchAll(/\{([^{}]*)\}/g)].map((match) => match[1]!);
+  for (const name of look.keys(["labels"])) {
+    const fault = labelNameFault(name);
+    if (fault !== undefined) report(["labels", name], fault);
+    if (fromTopic.includes(name)) {
+      report(["labels", name], "labels_from_topic gives the same label; keep one of the two");
+    }
+  }
+}
+
+function checkBroker(look: Look, report: Report, warn: Report): void {
+  const key = (name: string) => ["mqtt", name];
+  const has = (name: string) => look.has(key(name));
+  const address = hostOf(look.text(key("url")) ?? "");
+  if (!has("url")) warn(["mqtt"], "url is missing: no broker is configured, so nothing will be received");
+  if (address?.scheme === "mqtt") {
+    for (const name of ["ca_file", "fingerprint_sha256", "cert_file", "key_file"].filter(has)) {
+      report(
+        key(name),
+        "this needs TLS, and the URL begins with mqtt://; write mqtts:// there, or remove this",
+      );
+    }
+    if (has("password_file") && !isLoopback(address.host)) {
+      warn(key("url"), "the password crosses the network in the clear; mqtts:// would protect it");
+    }
+  }
+  if (has("ca_file") && has("fingerprint_sha256")) {
+    report(
+      key("fingerprint_sha256"),
+      "ca_file stands beside it; keep the one that the broker is to be known by",
+    );
+  }
+  checkPair(key("cert_file"), key("key_file"), look, report);
+  if (has("password_file") && !has("username")) {
+    report(key("password_file"), "username is missing; MQTT knows no password without one");
+  }
+}
+
+function checkOutput(name: string, look: Look, report: Report, warn: Report): void {
+  const here = ["outputs", name];
+  const key = (part: string) => [...here, part];
+  const has = (part: string) => look.has(key(part));
+  if (!outputNamePattern.test(name)) {
+    report(here, "an output's name has at most 63 of a-z, 0-9, _ and -, and begins with a letter or digit");
+  }
+  const section = look.at(here);
+  if (typeof section !== "object" || section === null) return; // said by the schema
+  if (!has("type")) report(here, `type is missing; allowed: ${outputTypes.join(", ")}`);
+  if (!has("urls")) report(here, "urls is missing; allowed: a list such as [https://10.8.0.1:9200]");
+  const addresses = look.texts(key("urls")).map(hostOf).filter((one) => one !== undefined);
+  if (has("ca_file") && addresses.length > 0 && addresses.every((one) => one.scheme === "http")) {
+    report(
+      key("ca_file"),
+      "this needs TLS, and no URL begins with https://; write https:// there, or remove this",
+    );
+  }
+  for (const other of ["username", "password_file"].filter(has)) {
+    if (has("api_key_file")) {
+      report(key(other), "api_key_file stands beside it; keep the key, or user and password");
+    }
+  }
+  checkPair(key("username"), key("password_file"), look, report);
+  if (has("index") && has("data_stream")) {
+    report(key("data_stream"), "index stands beside it; keep one of the two");
+  }
+  const secret = has("api_key_file") || has("password_file");
+  const open = addresses.find((one) => one.scheme === "http" && !isLoopback(one.host));
+  if (secret && open !== undefined) {
+    warn(key("urls"), "the output's secret crosses the network in the clear; https:// would protect it");
+  }
+}
+
+/** Two keys that need each other. */
+function checkPair(one: string[], other: string[], look: Look, report: Report): void {
+  for (const [has, lacks] of [[one, other], [other, one]] as const) {
+    if (look.has(has) && !look.has(lacks)) report(has, `${lacks.at(-1)} is missing, which belongs to it`);
+  }
+}

@@ -1,0 +1,156 @@
+/** Every key of the configuration: what may stand behind it and what holds without it. */
+import { isIP } from "node:net";
+import * as z from "zod";
+import { payloadBytesMax, segmentBytes, topicBytesMax } from "../limits.ts";
+import { nameFault, patternFault } from "../shipper/index_pattern.ts";
+import { topicFilterFault, topicNameFault } from "../subscriber/topic_filter.ts";
+import { brokerUrlFault, elasticsearchUrlFault, proxyUrlFault } from "./addresses.ts";
+import { found } from "./problems.ts";
+import { duration, list, oneOf, secretFile, size, text, url } from "./values.ts";
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+const TiB = 1024 * GiB;
+
+export const levels = ["error", "warning", "notice", "info", "debug"] as const;
+/** What `type:` of an output may be; others come with later versions. */
+export const outputTypes = ["elasticsearch"] as const;
+export const indexDefault = "mqtt-%Y.%m.%d";
+
+const plantPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+const labelPattern = /^[a-z_][a-z0-9_-]{0,62}$/i;
+export const outputNamePattern = /^[a-z0-9][a-z0-9_-]{0,62}$/;
+
+/** Why a text can't be the plant's name, which goes into client ids, topics and labels; or undefined. */
+export const plantFault = (plant: string) => plantPattern.test(plant) ? undefined : "has other characters";
+
+/** Why a text can't be the name of a label, or undefined. `plant` is the agent's own. */
+export function labelNameFault(name: string): string | undefined {
+  if (name === "plant") return "the label plant is the agent's own: set plant: itself";
+  if (labelPattern.test(name)) return undefined;
+  return "a label's name has at most 63 letters, digits, _ and -, and begins with a letter or _";
+}
+
+/** Why a text is no topic to publish under, as the rest of a sentence; or undefined. */
+function statusTopicFault(topic: string): string | undefined {
+  const bytes = new TextEncoder().encode(topic);
+  // room for what the agent adds behind it
+  if (bytes.length > topicBytesMax - 256) return "is too long";
+  if (topic.startsWith("$")) return "begins with $, which belongs to the broker";
+  if (topic.startsWith("/") || topic.endsWith("/")) return "begins or ends with /";
+  return topicNameFault(bytes, 0, bytes.length);
+}
+
+function clientIdFault(id: string): string | undefined {
+  if (/\p{C}/u.test(id)) return "has control characters";
+  return new TextEncoder().encode(id).length > topicBytesMax ? "is too long" : undefined;
+}
+
+function fingerprintFault(fingerprint: string): string | undefined {
+  return /^([0-9a-f]{64}|[0-9a-f]{2}(:[0-9a-f]{2}){31})$/i.test(fingerprint) ? undefined : "is none";
+}
+
+/** The pattern of `labels_from_topic`: why it is none, as the rest of a sentence, or undefined. */
+function topicLabelsFault(pattern: string): string | undefined {
+  const levels = pattern.split("/");
+  const names = levels.flatMap((level) => /^\{([^{}]*)\}$/.exec(level)?.[1] ?? []);
+  if (names.length === 0) return "names no label";
+  if (names.some((name) => labelNameFault(name) !== undefined)) return "has a name that no label can have";
+  if (new Set(names).size < names.length) return "names a label twice";
+  if (levels.some((level) => /[{}]/.test(level) && !/^\{[^{}]*\}$/.test(level))) {
+    return "has { or } in a level that is not wholly a label";
+  }
+  return topicFilterFault(levels.map((level) => level.startsWith("{") ? "x" : level).join("/"));
+}
+
+/** The names that Elasticsearch takes say what "it" is. */
+const rest = (fault: string | undefined) => fault?.replace(/^it /, "");
+
+/** A fault of a list's item as a whole sentence. */
+const filterFault = (fault: (filter: string) => string | undefined) => (filter: string) => {
+  const why = fault(filter);
+  return why === undefined
+    ? undefined
+    : `found ${found(filter)}, which ${why}; allowed: a topic filter, such as "hall/+/t"`;
+};
+
+function excludeFault(filter: string): string | undefined {
+  return filter.startsWith("$share/") ? "is a shared subscription" : topicFilterFault(filter);
+}
+
+/** A section: nothing behind its name is the same as its absence. */
+const section = <S extends z.core.$ZodLooseShape>(shape: S) => {
+  return z.preprocess((raw) => raw ?? {}, z.strictObject(shape)).prefault({});
+};
+/** A section whose keys are names that the user gives. */
+const names = <T extends z.ZodType>(one: T) => {
+  return z.preprocess((raw) => raw ?? {}, z.record(z.string(), one)).prefault({});
+};
+
+const mqttShape = {
+  url: url(brokerUrlFault),
+  ca_file: text("the name of a file with certificates (PEM)"),
+  fingerprint_sha256: text("the SHA-256 of the broker's certificate, 64 hex digits", fingerprintFault),
+  username: text("a user name"),
+  password_file: secretFile(),
+  cert_file: text("the name of a file with a certificate (PEM)"),
+  key_file: secretFile(),
+  client_id: text("any text without control characters", clientIdFault),
+  topics: list("topic filters", 1, ["#"], filterFault(topicFilterFault)),
+  exclude: list("topic filters", 0, [], filterFault(excludeFault)),
+  qos: oneOf([0, 1, 2], 1),
+  max_payload: size(KiB, payloadBytesMax, MiB),
+  status_topic: text("a topic without wildcards, such as sensorlog/vigo", statusTopicFault),
+  keep_alive: duration(1_000, 65_535_000, 60_000, 1_000),
+};
+
+const spoolShape = {
+  dir: text("the whole path of a folder", (dir) => dir.startsWith("/") ? undefined : "does not begin with /"),
+  max_size: size(2 * segmentBytes, 1_024 * TiB, 2 * GiB),
+  min_free: size(MiB, 1_024 * TiB, 512 * MiB),
+  sync_window: duration(0, 1_000, 20),
+  when_full: oneOf(["block", "drop_oldest"], "block"),
+};
+
+const outputShape = {
+  type: oneOf(outputTypes, "elasticsearch"),
+  urls: list("URLs of one Elasticsearch", 1, [], elasticsearchUrlFault),
+  ca_file: text("the name of a file with certificates (PEM)"),
+  api_key_file: secretFile(),
+  username: text("a user name"),
+  password_file: secretFile(),
+  proxy: url(proxyUrlFault),
+  index: text(`a pattern such as ${indexDefault}`, (pattern) => rest(patternFault(pattern))),
+  data_stream: text("a name such as mqtt-plant", (name) => rest(nameFault(name))),
+  manage_template: oneOf([true, false], true),
+};
+
+const logShape = { format: oneOf(["text", "json"], "text"), level: oneOf(levels, "info") };
+
+const label = text(
+  "text of at most 1,024 characters",
+  (label) => label.length > 1_024 ? "is too long" : undefined,
+);
+
+const topShape = {
+  plant: text("at most 63 letters, digits, . _ and -, the first a letter or digit", plantFault),
+  host_ip: text("an IPv4 or IPv6 address", (address) => isIP(address) === 0 ? "is none" : undefined),
+  labels: names(label),
+  labels_from_topic: text('levels such as "{area}/{machine}/+"', topicLabelsFault),
+  mqtt: section(mqttShape),
+  spool: section(spoolShape),
+  outputs: names(z.strictObject(outputShape)),
+  log: section(logShape),
+};
+
+export const schema = z.strictObject(topShape);
+export type Checked = z.output<typeof schema>;
+
+/** The keys that the section at `path` may have, or undefined when they are names of the user's own. */
+export function keysOf(path: readonly PropertyKey[]): string[] | undefined {
+  if (path.length === 0) return Object.keys(topShape);
+  if (path[0] === "outputs") return path.length === 2 ? Object.keys(outputShape) : undefined;
+  const shape = { mqtt: mqttShape, spool: spoolShape, log: logShape }[String(path[0])];
+  return shape === undefined ? undefined : Object.keys(shape);
+}
