@@ -15,10 +15,8 @@ import {
 const joined = (parts: Uint8Array[]) => Uint8Array.from(parts.flatMap((part) => [...part]));
 
 Deno.test("properties: any list comes back as it was, types that nobody knows too", () => {
-  const properties = fc.record({
-    type: fc.integer({ min: 0, max: 65_535 }),
-    value: fc.uint8Array({ maxLength: 50 }),
-  });
+  const fields = { type: fc.integer({ min: 0, max: 65_535 }), value: fc.uint8Array({ maxLength: 50 }) };
+  const properties = fc.record(fields, { noNullPrototype: true });
   fc.assert(fc.property(fc.array(properties, { maxLength: 8 }), (list) => {
     const bytes = joined(list.map(({ type, value }) => encodeProperty(type, value)));
     assert.deepEqual([...decodeProperties(bytes)], list);
