@@ -21,29 +21,29 @@ export interface Problem extends Position {
 const problemsShownMax = 30;
 const charsShownMax = 60;
 
-/** `outputs.cloud.urls[0]`. */
+/** `outputs.cloud.urls[0]`. A key that is no word is `…`: where a quote is missing, it may hold a piece of the file. */
 export function dotted(path: Path): string {
-  return path.map((part, at) =>
-    typeof part === "number" ? `[${part}]` : (at === 0 ? "" : ".") + shortened(part)
-  )
+  const word = (part: string) => /^[A-Za-z0-9_.-]{1,63}$/.test(part) ? part : "…";
+  return path.map((part, at) => typeof part === "number" ? `[${part}]` : (at === 0 ? "" : ".") + word(part))
     .join("");
 }
 
-/** What stands in the file, as a reader would name it. Only for keys whose value can't be a secret. */
+/**
+ * What stands in the file, as a reader would name it. Only for keys whose value can't be a secret; a text with spaces is
+ * not shown, as YAML takes the next line into it when that line has lost its key.
+ */
 export function found(raw: unknown): string {
   if (raw === undefined || raw === null) return "nothing";
   if (Array.isArray(raw)) return "a list";
   if (typeof raw === "object") return "a section";
-  return typeof raw === "string" ? JSON.stringify(shortened(raw)) : String(raw);
+  if (typeof raw !== "string") return String(raw);
+  if (/\s/.test(raw)) return "text with spaces";
+  return JSON.stringify(raw.length > charsShownMax ? `${raw.slice(0, charsShownMax)}…` : raw);
 }
 
 /** Like `found`, without the text itself: for secrets, and for addresses that may hold one. */
 export function foundKind(raw: unknown): string {
   return typeof raw === "string" ? "text" : typeof raw === "number" ? "a number" : found(raw);
-}
-
-function shortened(text: string): string {
-  return text.length > charsShownMax ? `${text.slice(0, charsShownMax)}…` : text;
 }
 
 /** One error for all problems, in the order of the file: one line, or a head and a line for each. */
