@@ -2,7 +2,7 @@
  * The log on standard error, one line per event. Writing never blocks the agent and never throws: lines wait in a
  * bounded queue while nobody reads, and what does not fit is counted.
  */
-import { safeText } from "./display.ts";
+import { safeJson, safeText } from "./display.ts";
 import type { Fields, Level, Log } from "./log.ts";
 
 /** journald's number of each level. */
@@ -182,11 +182,7 @@ function jsonLine(level: Level, message: string, fields: Fields, wallMs: number)
   for (const [name, value] of Object.entries(fields)) {
     line[`sensorlog.${name}`] = typeof value === "string" ? value.slice(0, lineCharsMax) : value;
   }
-  // JSON leaves these as they are, a terminal does not
-  return JSON.stringify(line).replace(/[\x7f-\x9f\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => {
-    return [...Array(char.length).keys()]
-      .map((at) => `\\u${char.charCodeAt(at).toString(16).padStart(4, "0")}`).join("");
-  });
+  return safeJson(line);
 }
 
 /** JOURNAL_STREAM names device and inode of the socket to the journal: another redirection is none of its business. */
