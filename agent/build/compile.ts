@@ -8,10 +8,10 @@ import { bundle, commitOf } from "./bundle.ts";
 import { denortFromPackage, keptDenort, sha256, type Target, targets } from "./denort.ts";
 
 /**
- * Unix datagrams (sd_notify) are an unstable API. No code cache: it would stand in the machine's temporary folder under
- * a name that any user can write first, and code that anybody brought would run.
+ * No code cache: it would stand in the machine's temporary folder under a name that any user can write first, and what
+ * that user put there would run.
  */
-const compileFlags = ["--no-check", "--no-config", "--no-prompt", "--no-code-cache", "--unstable-net", "-A"];
+const compileFlags = ["--no-check", "--no-config", "--no-prompt", "--no-code-cache", "-A"];
 
 /** How long `deno compile` may take when it must fetch denort, in ms. */
 const compileTimeoutMs = 300_000;

@@ -5,51 +5,69 @@ import { waitUntil } from "../lab/wait.ts";
 
 const environment = (variables: Record<string, string>) => ({ get: (name: string) => variables[name] });
 
-/** What a service manager receives at a path. */
-async function manager(): Promise<{ path: string; received: string[]; close: () => Promise<void> }> {
-  const dir = await Deno.makeTempDir();
-  const path = join(dir, "notify");
-  const socket = Deno.listenDatagram({ transport: "unixpacket", path });
-  const received: string[] = [];
-  const ended = (async () => {
-    for await (const [bytes] of socket) received.push(new TextDecoder().decode(bytes));
-  })();
-  return {
-    path,
-    received,
-    async close() {
-      socket.close();
-      await ended;
-      await Deno.remove(dir, { recursive: true });
-    },
-  };
+const symbols = {
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
+  close: { parameters: ["i32"], result: "i32" },
+} as const;
+
+/** A service manager that listens at a path or, with `@` before it, at an abstract name. */
+class Manager implements Disposable {
+  readonly #library = Deno.dlopen("libc.so.6", symbols);
+  readonly #socket = this.#library.symbols.socket(1, 2, 0);
+  readonly #received: string[] = [];
+
+  constructor(readonly name: string) {
+    const address = new TextEncoder().encode(`\x01\x00${name.replace(/^@/, "\0")}`);
+    assert.equal(this.#library.symbols.bind(this.#socket, address, address.length), 0);
+  }
+
+  /** Everything that has come so far. */
+  get received(): string[] {
+    const dontWait = 0x40;
+    const bytes = new Uint8Array(4_096);
+    while (true) {
+      const length = Number(this.#library.symbols.recv(this.#socket, bytes, BigInt(bytes.length), dontWait));
+      if (length < 0) return this.#received;
+      this.#received.push(new TextDecoder().decode(bytes.subarray(0, length)));
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#library.symbols.close(this.#socket);
+    this.#library.close();
+    if (this.name.startsWith("/")) Deno.removeSync(this.name);
+  }
 }
 
-Deno.test("notify: systemd hears of readiness, status, reload and the end, in order", async () => {
-  const systemd = await manager();
-  const notifier = new Notifier(environment({ NOTIFY_SOCKET: systemd.path }));
-  notifier.ready();
-  notifier.status("connected\nREADY=1");
-  notifier.status("connected READY=1");
-  notifier.reloading();
-  notifier.status("paused: spool full");
-  notifier.stopping();
-  await waitUntil(() => systemd.received.length >= 5, 5_000, "five messages");
-  const reload = systemd.received.splice(2, 1)[0];
-  assert.match(reload!, /^RELOADING=1\nMONOTONIC_USEC=\d{5,}$/);
-  assert.deepEqual(systemd.received, [
-    "READY=1",
-    "STATUS=connected READY=1",
-    "STATUS=paused: spool full",
-    "STOPPING=1",
-  ]);
-  await systemd.close();
+const somePath = () => join(Deno.env.get("TMPDIR") ?? "/tmp", `sensorlog-notify-${crypto.randomUUID()}`);
+
+Deno.test("notify: systemd hears of readiness, status, reload and the end, in order", () => {
+  for (const name of [somePath(), `@sensorlog-notify-${crypto.randomUUID()}`]) {
+    using systemd = new Manager(name);
+    const notifier = new Notifier(environment({ NOTIFY_SOCKET: name }));
+    notifier.ready();
+    notifier.status("connected\nREADY=1");
+    notifier.status("connected READY=1");
+    notifier.reloading();
+    notifier.status("paused: spool full");
+    notifier.stopping();
+    const received = [...systemd.received];
+    assert.match(received.splice(2, 1)[0]!, /^RELOADING=1\nMONOTONIC_USEC=\d{5,}$/);
+    assert.deepEqual(received, [
+      "READY=1",
+      "STATUS=connected READY=1",
+      "STATUS=paused: spool full",
+      "STOPPING=1",
+    ]);
+  }
 });
 
 Deno.test("notify: the watchdog is told twice per interval while the agent lives, and not when it is for another", async () => {
-  const systemd = await manager();
+  using systemd = new Manager(somePath());
   let lives = true;
-  const variables = { NOTIFY_SOCKET: systemd.path, WATCHDOG_USEC: "40000" };
+  const variables = { NOTIFY_SOCKET: systemd.name, WATCHDOG_USEC: "40000" };
   const notifier = new Notifier(environment({ ...variables, WATCHDOG_PID: "77" }), 77);
   notifier.watch(() => lives);
   await waitUntil(() => systemd.received.length >= 3, 5_000, "three signs of life");
@@ -62,27 +80,6 @@ Deno.test("notify: the watchdog is told twice per interval while the agent lives
   assert.ok(systemd.received.every((text) => text === "WATCHDOG=1"));
   notifier.close();
   other.close();
-  await systemd.close();
-});
-
-Deno.test("notify: names of the abstract namespace work", () => {
-  const name = `sensorlog-test-${Deno.pid}-${crypto.randomUUID()}`;
-  const library = Deno.dlopen("libc.so.6", {
-    socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
-    bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-    recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
-    close: { parameters: ["i32"], result: "i32" },
-  });
-  const socket = library.symbols.socket(1, 2, 0);
-  const address = new TextEncoder().encode(`\x01\x00\x00${name}`);
-  assert.equal(library.symbols.bind(socket, address, address.length), 0);
-  new Notifier(environment({ NOTIFY_SOCKET: `@${name}` })).ready();
-  const bytes = new Uint8Array(100);
-  const dontWait = 0x40;
-  const length = Number(library.symbols.recv(socket, bytes, 100n, dontWait));
-  library.symbols.close(socket);
-  library.close();
-  assert.equal(new TextDecoder().decode(bytes.subarray(0, Math.max(length, 0))), "READY=1");
 });
 
 Deno.test("notify: without a manager, or with one that is gone, nothing happens", () => {
