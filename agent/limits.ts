@@ -14,8 +14,6 @@ export const truncatedPayloadBytes = 64 * KiB;
 export const payloadBytesMax = 4 * MiB;
 /** Bytes that the gate holds before it stops reading the socket; one batch is at most this plus one message. */
 export const gateBufferBytes = 1 * MiB;
-/** One read of the socket. */
-export const socketReadBytes = 64 * KiB;
 /** A batch of at least this many bytes is "much": the next read follows at once, without `sync_window`. */
 export const largeBatchBytes = 32 * KiB;
 /** Largest record on disk: the largest payload with topic, properties and head. */
@@ -62,9 +60,13 @@ export const markerMissingMs = 5 * 60_000;
 export const quietMs = 1_000;
 /** Possible gaps that are remembered. */
 export const possibleGapsMax = 100;
-/** Leaving the pause between two batches out: for how long as a test, for how long where that pays, how seldom at least. */
+/**
+ * Leaving the pause between two batches out: for how long as a test, how often it is looked at whether it still pays, for
+ * how long at most, and after how many pauses at least.
+ */
 export const paceProbeMs = 4;
-export const paceRunMs = 1_000;
+export const paceCheckMs = 100;
+export const paceRunMs = 2_000;
 export const paceSkipMax = 16;
 /** Documents and bytes (before compression) of one bulk request. */
 export const bulkDocumentsMax = 2_000;
@@ -74,8 +76,13 @@ export const cursorWriteIntervalMs = 1_000;
 /** Backoff of outputs and of the connection to the broker. */
 export const backoffFirstMs = 1_000;
 export const backoffMaxMs = 60_000;
-/** How long readings of a boot without a synchronised clock wait for one. */
+/** One request to an output, from connecting to the end of the answer. */
+export const outputRequestMs = 60_000;
+/** Largest answer of an output that is read. */
+export const outputAnswerBytesMax = 16 * MiB;
+/** How long readings of a boot without a synchronised clock wait for one, and how often the clock is looked at. */
 export const clockWaitMs = 10 * 60_000;
+export const clockPollMs = 2_000;
 /** Dead letters of one output; beyond, the output pauses with an alarm. */
 export const deadLettersBytesMax = 64 * MiB;
 /** Room set aside so that cursors and dead letters can be written on a full disk. */
@@ -95,6 +102,10 @@ export const socketRequestsMax = 32;
 export const requestBodyBytesMax = 1 * MiB;
 export const requestBodyMs = 10_000;
 export const socketCloseMs = 1_000;
+/** How long `dead replay` and `dead drop` wait for the running agent's answer. */
+export const replayTimeoutMs = 600_000;
+/** A connection at which nothing is read for this long (and twice the keep-alive) is stuck: the watchdog is not fed. */
+export const receiveStuckMs = 30 * 60_000;
 /** `tail` reads this much at a time, and jumps to the end when it is further behind than that many readings. */
 export const tailBatchReadings = 500;
 export const tailBatchBytes = 1 * MiB;
@@ -108,7 +119,6 @@ export function assertLimits(): void {
     [spoolReadBytes < recordBytesMax, "an ordinary read of a segment takes less than the largest record"],
     [resyncBytesMax > segmentBytes, "a search behind damage can pass a whole segment"],
     [largeBatchBytes < gateBufferBytes, "a large batch is smaller than the gate's buffer"],
-    [socketReadBytes <= gateBufferBytes, "one read fits in the gate's buffer"],
     [backoffFirstMs < backoffMaxMs, "backoff grows"],
     [reserveBytes < segmentBytes, "the reserve is smaller than a segment"],
   ];

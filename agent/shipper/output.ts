@@ -1,4 +1,5 @@
 /** What the shipper asks of an output. Every output passes the same contract suite. */
+import type { Alarm } from "../base/alarms.ts";
 import type { Reading } from "../spool/spool_types.ts";
 
 /** What `@timestamp` of a reading rests on (event.clock). */
@@ -21,15 +22,17 @@ export interface Outgoing {
 export type Verdict =
   | { kind: "confirmed" }
   /** Not now; send this one again after the backoff. `counts`: a refusal that counts towards itemRefusalsMax. */
-  | { kind: "retry"; reason: string; counts: boolean }
-  /** Its own fault: goes to the dead letters. */
+  | { kind: "retry"; reason: string; counts: boolean; status?: number }
+  /** Its own fault: goes to the dead letters. `status`: the number that the output gave, 0 when it gave none. */
   | { kind: "dead"; reason: string; status: number }
-  /** Nobody's own fault and not passing: keep, alarm, try again. */
-  | { kind: "pause"; reason: string };
+  /** Nobody's own fault and not passing: keep, alarm, try again. `counts` as above. */
+  | { kind: "pause"; reason: string; counts?: boolean; status?: number };
 
 /**
  * One destination. `send` answers with one verdict per reading, in order, or throws an OperationError when the request
- * as a whole failed (retryable: true for connection, timeout, 429, 5xx, 401; its `reason` is shown by `status`).
+ * as a whole failed. With `retryable` (connection, timeout, 429, 5xx, 401) it may pass by itself: the shipper tries
+ * again and raises an alarm when it lasts; without, somebody must do something: it raises the alarm at once and tries
+ * again all the same. The error's `reason` and `remedy` are what `status` shows.
  * It never retries by itself, except on another of its URLs.
  */
 export interface Output {
@@ -41,6 +44,8 @@ export interface Output {
   prepare(signal: AbortSignal): Promise<void>;
   /** Sends the batch (at most bulkDocumentsMax readings), in several requests when it is too large for one. */
   send(batch: Outgoing[], signal: AbortSignal): Promise<Verdict[]>;
+  /** What `prepare` found that wants attention and does not keep readings from arriving: an old server, a template. */
+  alarms(): Alarm[];
   /** Checks for `check`: each line well or with what to do. */
   examine(signal: AbortSignal): Promise<Finding[]>;
   close(): Promise<void>;

@@ -1,0 +1,120 @@
+/**
+ * HTTP for the client of Elasticsearch by Deno's own `fetch`. The client's connections are made for Node: under Deno the one
+ * over `node:https` hides why TLS failed and ends the process when an answer is cut off; the one over undici knows no
+ * proxy and unpacks a zipped answer of any size. This one verifies with clear reasons, takes a proxy and bounds the answer.
+ */
+import { Buffer } from "node:buffer";
+import {
+  BaseConnection,
+  type ConnectionOptions,
+  type ConnectionRequestOptions,
+  type ConnectionRequestOptionsAsStream,
+  type ConnectionRequestParams,
+  type ConnectionRequestResponse,
+  type ConnectionRequestResponseAsStream,
+  errors,
+} from "@elastic/elasticsearch";
+import { outputAnswerBytesMax, outputRequestMs } from "../limits.ts";
+
+/** Idle connections are left after this long: what stands between may have forgotten them without a word. */
+const idleMs = 30_000;
+
+export class FetchConnection extends BaseConnection {
+  readonly #client: Deno.HttpClient;
+
+  constructor(options: ConnectionOptions) {
+    super(options);
+    const ca = options.tls?.ca;
+    this.#client = Deno.createHttpClient({
+      caCerts: ca === undefined ? [] : [String(ca)],
+      ...(options.proxy === undefined || options.proxy === null ? {} : { proxy: proxyOf(options.proxy) }),
+      poolIdleTimeout: idleMs,
+      http2: false,
+    });
+  }
+
+  override request(
+    params: ConnectionRequestParams,
+    options: ConnectionRequestOptions,
+  ): Promise<ConnectionRequestResponse>;
+  override request(
+    params: ConnectionRequestParams,
+    options: ConnectionRequestOptionsAsStream,
+  ): Promise<ConnectionRequestResponseAsStream>;
+  override async request(
+    params: ConnectionRequestParams,
+    options: ConnectionRequestOptions,
+  ): Promise<ConnectionRequestResponse & ConnectionRequestResponseAsStream> {
+    const stop = new AbortController();
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      stop.abort();
+    }, options.timeout ?? outputRequestMs);
+    const abort = () => stop.abort();
+    options.signal?.addEventListener("abort", abort, { once: true });
+    if (options.signal?.aborted === true) stop.abort();
+    try {
+      const answer = await this.#fetch(params, stop.signal);
+      return answer as ConnectionRequestResponse & ConnectionRequestResponseAsStream;
+    } catch (error) {
+      if (late) throw new errors.TimeoutError("no answer in time");
+      if (options.signal?.aborted === true) throw new errors.RequestAbortedError("stopped");
+      if (error instanceof errors.ElasticsearchClientError) throw error;
+      throw new errors.ConnectionError(error instanceof Error ? error.message : String(error));
+    } finally {
+      clearTimeout(timer);
+      options.signal?.removeEventListener("abort", abort);
+    }
+  }
+
+  override close(): Promise<void> {
+    this.#client.close();
+    return Promise.resolve();
+  }
+
+  async #fetch(params: ConnectionRequestParams, signal: AbortSignal): Promise<ConnectionRequestResponse> {
+    const query = params.querystring === undefined || params.querystring === ""
+      ? ""
+      : `?${params.querystring}`;
+    const { body } = params;
+    const response = await fetch(this.url.href.replace(/\/$/, "") + params.path + query, {
+      method: params.method,
+      headers: { ...this.headers, ...params.headers } as Record<string, string>,
+      ...(typeof body === "string" || Buffer.isBuffer(body) ? { body: body as BodyInit } : {}),
+      // a redirect would carry the readings, perhaps the credentials too, to somewhere that nobody configured
+      redirect: "manual",
+      signal,
+      client: this.#client,
+    });
+    return {
+      statusCode: response.status,
+      headers: Object.fromEntries(response.headers),
+      body: await readText(response),
+    };
+  }
+}
+
+/** The body as text; an answer that grows beyond all measure is given up. */
+async function readText(response: Response): Promise<string> {
+  if (response.body === null) return "";
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  for await (const piece of response.body) {
+    bytes += piece.length;
+    if (bytes > outputAnswerBytesMax) {
+      throw new errors.ConnectionError(`the answer is larger than ${outputAnswerBytesMax} bytes`);
+    }
+    text += decoder.decode(piece, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+function proxyOf(proxy: string | URL): Deno.Proxy {
+  const url = new URL(proxy);
+  const { username, password } = url;
+  url.username = url.password = "";
+  const basicAuth = { username: decodeURIComponent(username), password: decodeURIComponent(password) };
+  return { url: url.href, ...(username === "" ? {} : { basicAuth }) };
+}

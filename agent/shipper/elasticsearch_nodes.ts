@@ -1,0 +1,137 @@
+/** The URLs of one cluster: requests go to the one that answered last, and on to the next when it does not answer. */
+import { Buffer } from "node:buffer";
+import { Client, type ClientOptions, errors } from "@elastic/elasticsearch";
+import { OperationError } from "../base/errors.ts";
+import { outputRequestMs } from "../limits.ts";
+import type { ElasticsearchSettings } from "../settings.ts";
+import { FetchConnection } from "./elasticsearch_connection.ts";
+import { requestFailed } from "./elasticsearch_failure.ts";
+import { judgeRefusal } from "./judge.ts";
+
+/** An answer of any status; `body` is parsed JSON, or text when it was none. */
+export interface Reply {
+  status: number;
+  body: unknown;
+}
+
+/** One request. `ndjson` is already zipped. */
+export interface Request {
+  method: "GET" | "POST" | "PUT";
+  path: string;
+  query?: Record<string, string>;
+  json?: Record<string, unknown>;
+  zippedNdjson?: Buffer;
+}
+
+/** A URL without user and password, for logs and status. */
+export function withoutCredentials(url: string): string {
+  const clean = new URL(url);
+  clean.username = clean.password = "";
+  return clean.href.replace(/\/$/, "");
+}
+
+export class ElasticsearchNodes {
+  readonly #nodes: { client: Client; place: string }[];
+  #current = 0;
+
+  /** Reads the secrets. Throws ConfigError when one can't be read. */
+  constructor(settings: ElasticsearchSettings) {
+    const options = clientOptions(settings);
+    this.#nodes = settings.urls.map((url) => {
+      return { client: new Client({ ...options, node: url }), place: withoutCredentials(url) };
+    });
+  }
+
+  /** Where the next request goes. */
+  get place(): string {
+    return this.#nodes[this.#current]!.place;
+  }
+
+  /**
+   * Asks one URL after the other until one answers with something else than 502, 503 or 504. Throws OperationError when
+   * none does; when all of them answered so, the last answer is returned.
+   */
+  async request(request: Request, signal: AbortSignal): Promise<Reply> {
+    const failures: OperationError[] = [];
+    let last: Reply | undefined;
+    for (let tries = 0; tries < this.#nodes.length; tries++) {
+      const node = this.#nodes[this.#current]!;
+      try {
+        last = await ask(node.client, request, signal);
+        if (!judgeRefusal(last.status, last.body).elsewhere) return last;
+      } catch (error) {
+        failures.push(requestFailed(node.place, error));
+        if (signal.aborted) break;
+      }
+      this.#current = (this.#current + 1) % this.#nodes.length;
+    }
+    if (last !== undefined) return last;
+    throw failures.length === 1 ? failures[0]! : allFailed(failures);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#nodes.map((node) => node.client.close()));
+  }
+}
+
+async function ask(client: Client, request: Request, signal: AbortSignal): Promise<Reply> {
+  const { method, path, query, json, zippedNdjson } = request;
+  try {
+    const answer = await client.transport.request<unknown>(
+      {
+        method,
+        path,
+        ...(query === undefined ? {} : { querystring: query }),
+        ...(json === undefined ? {} : { body: json }),
+        ...(zippedNdjson === undefined ? {} : { bulkBody: zippedNdjson }),
+      },
+      {
+        meta: true,
+        signal,
+        maxRetries: 0,
+        requestTimeout: outputRequestMs,
+        ...(zippedNdjson === undefined ? {} : { headers: { "content-encoding": "gzip" } }),
+      },
+    );
+    return { status: answer.statusCode ?? 0, body: answer.body };
+  } catch (error) {
+    if (!(error instanceof errors.ResponseError)) throw error;
+    return { status: error.statusCode ?? 0, body: error.body as unknown };
+  }
+}
+
+function clientOptions(settings: ElasticsearchSettings): ClientOptions {
+  const { caPem, proxy } = settings;
+  const auth = authentication(settings);
+  return {
+    Connection: FetchConnection,
+    maxRetries: 0,
+    requestTimeout: outputRequestMs,
+    enableMetaHeader: false,
+    ...(caPem === undefined ? {} : { tls: { ca: caPem } }),
+    ...(proxy === undefined ? {} : { proxy }),
+    ...(auth === undefined ? {} : { auth }),
+  };
+}
+
+/** An API key in its base64 form, or as `id:key`; else user and password. */
+function authentication(settings: ElasticsearchSettings): ClientOptions["auth"] {
+  const { apiKey, username, password } = settings;
+  if (apiKey !== undefined) {
+    const key = apiKey.read().trim();
+    return { apiKey: key.includes(":") ? Buffer.from(key).toString("base64") : key };
+  }
+  return username === undefined ? undefined : { username, password: password?.read() ?? "" };
+}
+
+function allFailed(failures: OperationError[]): OperationError {
+  const worst = failures.find((failure) => !failure.retryable) ?? failures[0]!;
+  return new OperationError({
+    operation: "ask Elasticsearch",
+    place: failures.map((failure) => failure.place).join(", "),
+    cause: failures.map((failure) => `${failure.place}: ${failure.reason}`).join("; "),
+    ...(worst.remedy === undefined ? {} : { remedy: worst.remedy }),
+    retryable: failures.some((failure) => failure.retryable),
+    from: worst,
+  });
+}
