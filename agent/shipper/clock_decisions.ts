@@ -4,6 +4,7 @@
  * also after a restart, finds the same time and with it the same index.
  */
 import { Buffer } from "node:buffer";
+import { dirname } from "node:path";
 import type { Clock } from "../base/clock.ts";
 import { errorCode, reasonOf } from "../base/errors.ts";
 import type { Files } from "../base/files.ts";
@@ -53,10 +54,11 @@ export class ClockDecisions {
   private constructor(private readonly options: ClockDecisionsOptions) {}
 
   /** Reads the decisions of this and earlier boots. A damaged file is set aside: what it decided is decided anew. */
-  static open(options: ClockDecisionsOptions): Promise<ClockDecisions> {
+  static async open(options: ClockDecisionsOptions): Promise<ClockDecisions> {
     const decisions = new ClockDecisions(options);
     decisions.#load();
-    return Promise.resolve(decisions);
+    await options.files.syncFolder(dirname(options.path)); // what a killed agent has renamed counts from now on
+    return decisions;
   }
 
   /** Looks at the clock until `signal` aborts, and decides for this boot once it is synchronised. */

@@ -25,7 +25,6 @@ const readBytes = 256 * 1024;
 const historyBytesMax = 1024 * 1024;
 export class DeadLetters {
   readonly #places = new Map<number, Place>();
-  #file: OpenFile | undefined;
   #sizeBytes = 0;
   #liveBytes = 0;
   #tailUnknown = false;
@@ -39,13 +38,21 @@ export class DeadLetters {
   ) {}
 
   /**
-   * Reads what the file holds. What can't be read at its end, from `durableBytes` on, was never durable (a crash in
-   * the middle of an append) and is cut off.
+   * Reads what the file holds and makes that durable. What can't be read at its end, from `durableBytes` on, never was (a
+   * crash in the middle of an append) and is cut off.
    */
-  static open(files: Files, path: string, reserve: Reserve, durableBytes: number): DeadLetters {
+  static async open(
+    files: Files,
+    path: string,
+    reserve: Reserve,
+    durableBytes: number,
+  ): Promise<DeadLetters> {
     const letters = new DeadLetters(files, path, reserve);
-    letters.#file = openOrUndefined(files, path);
-    if (letters.#file !== undefined) letters.#load(letters.#file, durableBytes);
+    await letters.#with("append", async (file) => {
+      letters.#load(file, durableBytes);
+      await file.syncData();
+      await files.syncFolder(dirname(path));
+    });
     return letters;
   }
 
@@ -88,9 +95,14 @@ export class DeadLetters {
   /** One letter, read from the file; undefined when there is none. Throws OperationError when it is damaged. */
   read(sequence: number): DeadLetter | undefined {
     const place = this.#places.get(sequence);
-    if (place === undefined || this.#file === undefined) return undefined;
+    if (place === undefined) return undefined;
     const bytes = new Uint8Array(place.bytes - 1);
-    this.#file.readAt(bytes, place.at);
+    const file = this.files.open(this.path, "read");
+    try {
+      file.readAt(bytes, place.at);
+    } finally {
+      file.close();
+    }
     const content = decodeLine(bytes);
     if (content === undefined) {
       throw new OperationError({
@@ -129,11 +141,6 @@ export class DeadLetters {
     if (history > historyBytesMax && history > this.#liveBytes) await this.#compact();
   }
 
-  close(): void {
-    this.#file?.close();
-    this.#file = undefined;
-  }
-
   #forget(sequence: number): void {
     this.#liveBytes -= this.#places.get(sequence)?.bytes ?? 0;
     this.#places.delete(sequence);
@@ -141,10 +148,14 @@ export class DeadLetters {
 
   /** Returns where the bytes begin. */
   async #append(bytes: Uint8Array): Promise<number> {
-    this.#file ??= openOrUndefined(this.files, this.path) ?? this.files.open(this.path, "create");
-    if (this.#tailUnknown) this.#file.truncate(this.#sizeBytes);
-    this.#tailUnknown = true;
-    await this.reserve.append(this.#file, this.path, bytes);
+    const file = this.#openToAppend();
+    try {
+      if (this.#tailUnknown) file.truncate(this.#sizeBytes);
+      this.#tailUnknown = true;
+      await this.reserve.append(file, this.path, bytes);
+    } finally {
+      file.close();
+    }
     if (this.#sizeBytes === 0) await this.files.syncFolder(dirname(this.path));
     this.#tailUnknown = false;
     const at = this.#sizeBytes;
@@ -156,20 +167,46 @@ export class DeadLetters {
   async #compact(): Promise<void> {
     const kept = [...this.#places.values(), ...this.#damaged].sort((a, b) => a.at - b.at);
     const content = new Uint8Array(kept.reduce((sum, place) => sum + place.bytes, 0));
-    let at = 0;
-    for (const place of kept) {
-      this.#file!.readAt(content.subarray(at, at + place.bytes), place.at);
-      at += place.bytes;
-    }
+    await this.#with("read", (file) => {
+      let at = 0;
+      for (const place of kept) {
+        file.readAt(content.subarray(at, at + place.bytes), place.at);
+        at += place.bytes;
+      }
+      return Promise.resolve();
+    });
     await this.reserve.replace(this.path, content);
-    at = 0;
+    let at = 0;
     for (const place of kept) {
       place.at = at;
       at += place.bytes;
     }
-    this.close();
-    this.#file = this.files.open(this.path, "append");
     this.#sizeBytes = content.length;
+  }
+
+  #openToAppend(): OpenFile {
+    try {
+      return this.files.open(this.path, "append");
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT") throw error;
+      return this.files.open(this.path, "create");
+    }
+  }
+
+  /** Does something with the file, if there is one. It is rarely needed, so nobody keeps it open. */
+  async #with(mode: "read" | "append", work: (file: OpenFile) => Promise<void>): Promise<void> {
+    let file: OpenFile;
+    try {
+      file = this.files.open(this.path, mode);
+    } catch (error) {
+      if (errorCode(error) === "ENOENT") return;
+      throw error;
+    }
+    try {
+      await work(file);
+    } finally {
+      file.close();
+    }
   }
 
   #load(file: OpenFile, durableBytes: number): void {
@@ -185,11 +222,9 @@ export class DeadLetters {
       goodBytes = at + place.bytes;
       this.#take(content, place);
     }
-    this.#sizeBytes = Math.max(
-      goodBytes,
-      ...damaged.map(({ at, bytes }) => at < durableBytes ? at + bytes : 0),
-    );
     this.#damaged = damaged.filter(({ at }) => at < durableBytes);
+    const last = this.#damaged.at(-1);
+    this.#sizeBytes = Math.max(goodBytes, last === undefined ? 0 : last.at + last.bytes);
     if (file.size() > this.#sizeBytes) file.truncate(this.#sizeBytes);
   }
 
@@ -202,15 +237,6 @@ export class DeadLetters {
       this.#places.set(sequence, place);
       this.#liveBytes += place.bytes;
     }
-  }
-}
-
-function openOrUndefined(files: Files, path: string): OpenFile | undefined {
-  try {
-    return files.open(path, "append");
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw error;
-    return undefined;
   }
 }
 

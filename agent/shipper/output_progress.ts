@@ -232,10 +232,6 @@ export class OutputState {
     return this.#inTurn(() => this.#dirty ? this.#write() : Promise.resolve());
   }
 
-  close(): void {
-    this.letters.close();
-  }
-
   #drop(reason: string, count: number): void {
     const { dropped } = this.#state;
     dropped[reason] = (dropped[reason] ?? 0) + count;

@@ -37,6 +37,7 @@ export class OutputStates {
   static async open(options: OutputStatesOptions): Promise<OutputStates> {
     const { files, dir } = options;
     files.makeFolder(dir);
+    await files.syncFolder(dir); // what a killed agent has renamed counts from now on
     const states = new OutputStates(options);
     for (const { name: fileName } of files.list(dir)) {
       const name = /^(.*)\.json$/.exec(fileName)?.[1];
@@ -80,7 +81,7 @@ export class OutputStates {
     const known = this.#states.get(name);
     if (known === undefined) {
       if (!nameAllowed.test(name)) throw badName(name);
-      const state = this.#make(name, newState(start.oldestSequence, start.target), true);
+      const state = await this.#make(name, newState(start.oldestSequence, start.target), true);
       await this.#try(name, () => state.persist());
       return state;
     }
@@ -120,7 +121,7 @@ export class OutputStates {
     const bytes = files.read(path);
     const stored = bytes === undefined ? undefined : parseState(bytes, path);
     if (stored !== undefined) {
-      const state = this.#make(name, stored, false);
+      const state = await this.#make(name, stored, false);
       return await this.#try(name, () => state.finishRemoving());
     }
     this.#setAside(path);
@@ -143,9 +144,9 @@ export class OutputStates {
     }
   }
 
-  #make(name: string, stored: StoredState, isNew: boolean): OutputState {
+  async #make(name: string, stored: StoredState, isNew: boolean): Promise<OutputState> {
     const { files, dir, reserve } = this.options;
-    const letters = DeadLetters.open(
+    const letters = await DeadLetters.open(
       files,
       join(dir, `${name}.dead.ndjson`),
       reserve,

@@ -62,7 +62,6 @@ export class Shipper {
       reader.close();
       await this.#persist();
       await output.close();
-      state.close();
       this.#wake();
     }
   }
@@ -110,9 +109,7 @@ export class Shipper {
   /** Gives dead letters up for good; they count as dropped. Returns how many. Throws OperationError for an unknown id. */
   async dropDead(ids: string[] | undefined): Promise<number> {
     const { state } = this.options;
-    return await state.dropDead(
-      ids === undefined ? state.deadSequences() : ids.map((id) => sequenceOf(state, id)),
-    );
+    return await state.dropDead(chosenSequences(state, ids));
   }
 
   /** One batch, or one wait for something to do. */
