@@ -3,6 +3,7 @@
  * settings, connects them, and takes them down again; what each of them does stands in its folder.
  */
 import { join } from "node:path";
+import { Alarms } from "./base/alarms.ts";
 import type { Clock } from "./base/clock.ts";
 import { OperationError } from "./base/errors.ts";
 import type { Files } from "./base/files.ts";
@@ -10,19 +11,20 @@ import { type Lock, lockFolder } from "./base/lock.ts";
 import type { Log } from "./base/log.ts";
 import { Reserve } from "./base/reserve.ts";
 import { Cleaner } from "./cleaner/cleaner.ts";
-import { shutdownShipMs } from "./limits.ts";
+import { receiveStuckMs, shutdownShipMs } from "./limits.ts";
 import type { OutputSettings, Settings } from "./settings.ts";
 import { ClockDecisions } from "./shipper/clock_decisions.ts";
-import type { DeadLetter } from "./shipper/dead_letters.ts";
+import type { DeadLetter } from "./shipper/dead_letter.ts";
 import { ElasticsearchOutput } from "./shipper/elasticsearch.ts";
 import type { Output } from "./shipper/output.ts";
 import { OutputStates } from "./shipper/output_state.ts";
 import { Shipper } from "./shipper/shipper.ts";
 import { Spool } from "./spool/spool.ts";
-import type { Reading } from "./spool/spool_types.ts";
-import type { AgentApi, ReplayResult } from "./status/agent_api.ts";
+import type { AgentApi, ReplayResult, TailBatch } from "./status/agent_api.ts";
 import type { Snapshot } from "./status/snapshot.ts";
+import { tailSpool } from "./status/tail_source.ts";
 import { Subscriber } from "./subscriber/subscriber.ts";
+import { TopicFilter, topicFilterFault } from "./subscriber/topic_filter.ts";
 
 /** The machine as the agent sees it: real for `run`, fake where a test wants a disk or clock of its own. */
 export interface Machine {
@@ -33,71 +35,55 @@ export interface Machine {
 }
 
 /** Takes one output's description to the output itself. */
-function makeOutput(settings: OutputSettings, common: Settings, machine: Machine): Output {
+export function makeOutput(
+  settings: OutputSettings,
+  common: Settings,
+  machine: Pick<Machine, "log">,
+): Output {
   switch (settings.type) {
     case "elasticsearch":
       return new ElasticsearchOutput(settings, common, machine.log);
   }
 }
 
+/** What `Pipeline.open` has built. */
+interface Stages {
+  lock: Lock;
+  spool: Spool;
+  decisions: ClockDecisions;
+  states: OutputStates;
+  outputs: Output[];
+  shippers: Shipper[];
+  cleaner: Cleaner;
+  subscriber: Subscriber;
+  /** Boot-clock time at which the subscriber last asked for room, which it does after every batch. */
+  progress: { turnMs: number };
+}
+
 export class Pipeline implements AgentApi {
   readonly #startedMs: number;
+  readonly #alarms: Alarms;
 
   private constructor(
     private settings: Settings,
     private readonly machine: Machine,
-    private readonly lock: Lock,
-    private readonly spool: Spool,
-    private readonly decisions: ClockDecisions,
-    private readonly states: OutputStates,
-    private readonly shippers: Shipper[],
-    private readonly cleaner: Cleaner,
-    private readonly subscriber: Subscriber,
+    private readonly stages: Stages,
   ) {
     this.#startedMs = machine.clock.wallMs();
+    this.#alarms = new Alarms(machine.clock);
   }
 
   /** Takes the spool's lock, recovers what is on disk and builds the stages; nothing is connected yet. */
   static async open(settings: Settings, machine: Machine): Promise<Pipeline> {
-    const { files, clock, log } = machine;
-    const { dir } = settings.spool;
-    files.makeFolder(dir);
-    const lock = await lockFolder(dir);
-    const reserve = await Reserve.open(files, join(dir, "reserve"));
-    const states = await OutputStates.open({ files, dir: join(dir, "outputs"), reserve, log });
-    const spool = await Spool.open({ files, dir, log, floorSequence: states.floorSequence() });
-    const decisions = await ClockDecisions.open({ files, path: join(dir, "clock.json"), reserve, clock, log, spool });
-    const shippers: Shipper[] = [];
-    for (const one of settings.outputs) {
-      const output = makeOutput(one, settings, machine);
-      const state = await states.use(one.name, {
-        oldestSequence: spool.oldestSequence(),
-        nextSequence: spool.nextSequence(),
-        target: (one.index ?? one.dataStream)!,
-      });
-      shippers.push(new Shipper({ output, state, spool, decisions, clock, log, whenFull: settings.spool.whenFull }));
+    const { files } = machine;
+    files.makeFolder(settings.spool.dir);
+    const lock = await lockFolder(settings.spool.dir);
+    try {
+      return new Pipeline(settings, machine, await buildStages(settings, machine, lock));
+    } catch (error) {
+      lock.release();
+      throw error;
     }
-    const unused = states.retireOthers(settings.outputs.map((one) => one.name));
-    await unused;
-    const cleaner = new Cleaner({
-      files,
-      clock,
-      log,
-      spool,
-      settings: settings.spool,
-      confirmedBelow: () => shippers.map((shipper) => shipper.durableSequence()),
-    });
-    const subscriber = new Subscriber({
-      settings: settings.mqtt,
-      stateFile: join(dir, "session.json"),
-      files,
-      clock,
-      log,
-      spool,
-      fullReason: () => cleaner.fullReason(),
-      version: machine.version,
-    });
-    return new Pipeline(settings, machine, lock, spool, decisions, states, shippers, cleaner, subscriber);
   }
 
   /**
@@ -105,22 +91,187 @@ export class Pipeline implements AgentApi {
    * shippers get 5 s more. Rejects when a stage can't go on (LostSyncError): the process must end then.
    */
   async run(stop: AbortSignal): Promise<void> {
+    const { subscriber, cleaner, decisions, shippers } = this.stages;
+    const stopReceiving = new AbortController();
     const stopRest = new AbortController();
-    const receiving = this.subscriber.run(stop).then(async () => {
-      await Promise.race([
-        Promise.all(this.shippers.map((shipper) => shipper.drained())),
-        this.machine.clock.sleep(shutdownShipMs, stopRest.signal),
-      ]);
+    const onStop = () => stopReceiving.abort();
+    if (stop.aborted) onStop();
+    stop.addEventListener("abort", onStop, { once: true });
+    const receiving = subscriber.run(stopReceiving.signal).then(async () => {
+      const shipped = Promise.all(shippers.map((shipper) => shipper.drained()));
+      await Promise.race([shipped, this.machine.clock.sleep(shutdownShipMs, stopRest.signal)]);
       stopRest.abort();
     });
-    const others = [this.cleaner, this.decisions, ...this.shippers].map((stage) => stage.run(stopRest.signal));
+    const others = [cleaner, decisions, ...shippers].map((stage) => stage.run(stopRest.signal));
     try {
       await Promise.all([receiving, ...others]);
     } finally {
+      // one stage that fails takes the others down in order
+      stopReceiving.abort();
       stopRest.abort();
-      await Promise.allSettled([...others]);
-      await this.spool.close();
-      this.lock.release();
+      await Promise.allSettled([receiving, ...others]);
+      stop.removeEventListener("abort", onStop);
+      await this.close();
     }
   }
+
+  /** Frees what `open` took; for a pipeline that is not run. */
+  async close(): Promise<void> {
+    const { lock, spool, outputs } = this.stages;
+    await Promise.all(outputs.map((output) => output.close()));
+    await spool.close();
+    lock.release();
+  }
+
+  /** Takes over the keys that need no restart, as `compareSettings` names them; the rest stays as it was. */
+  reload(next: Settings): void {
+    const { mqtt, spool } = this.settings;
+    const { topics, exclude, qos, username, password } = next.mqtt;
+    const { maxSizeBytes, minFreeBytes } = next.spool;
+    this.settings = {
+      ...this.settings,
+      mqtt: { ...mqtt, topics, exclude, qos, username, password },
+      spool: { ...spool, maxSizeBytes, minFreeBytes },
+    };
+    this.stages.subscriber.reload(this.settings.mqtt);
+    this.stages.cleaner.reload(this.settings.spool);
+  }
+
+  /** Whether the receiving side moves, for the watchdog: a connection is read at least once per keep-alive. */
+  lives(): boolean {
+    const { subscriber, progress } = this.stages;
+    const patienceMs = Math.max(receiveStuckMs, 2_000 * this.settings.mqtt.keepAliveS);
+    const stillMs = this.machine.clock.bootMs() - progress.turnMs;
+    return subscriber.status().state !== "connected" || stillMs < patienceMs;
+  }
+
+  snapshot(): Promise<Snapshot> {
+    const { clock, version } = this.machine;
+    const { spool, decisions, shippers, cleaner } = this.stages;
+    const subscriber = this.stages.subscriber.status();
+    const spoolStatus = { ...cleaner.status(), setAside: spool.setAside() };
+    const outputs = shippers.map((shipper) => shipper.status());
+    this.#judge(spoolStatus.setAside);
+    return Promise.resolve({
+      version,
+      plant: this.settings.plant,
+      pid: Deno.pid,
+      startedMs: this.#startedMs,
+      nowMs: clock.wallMs(),
+      clock: { synchronised: clock.synchronised(), bootId: clock.bootId, decision: decisions.decision() },
+      memoryBytes: Deno.memoryUsage().rss,
+      subscriber,
+      spool: spoolStatus,
+      outputs,
+      alarms: [spoolStatus, subscriber, ...outputs].flatMap((part) => part.alarms).concat(
+        this.#alarms.list(),
+      ),
+    });
+  }
+
+  tail(signal: AbortSignal, filter = "#"): AsyncIterable<TailBatch> {
+    const fault = topicFilterFault(filter);
+    if (fault !== undefined) {
+      throw new OperationError({ operation: "tail", place: filter, cause: `the topic filter ${fault}` });
+    }
+    const matcher = new TopicFilter(filter);
+    return tailSpool(this.stages.spool, (topic) => matcher.matches(topic, 0, topic.length), signal);
+  }
+
+  outputs(): string[] {
+    return this.stages.states.names();
+  }
+
+  deadLetters(output: string): Iterable<DeadLetter> {
+    return this.stages.states.letters(output);
+  }
+
+  async replayDead(output: string, ids: string[] | undefined, signal: AbortSignal): Promise<ReplayResult> {
+    const shipper = this.stages.shippers[this.settings.outputs.findIndex((one) => one.name === output)];
+    if (shipper === undefined) {
+      throw new OperationError({
+        operation: "replay dead letters",
+        place: output,
+        cause: "there is no output of that name in the configuration",
+        remedy: "configure it (again), or drop its dead letters",
+      });
+    }
+    return await shipper.replayDead(ids, signal);
+  }
+
+  dropDead(output: string, ids: string[] | undefined): Promise<number> {
+    return this.stages.states.dropDead(output, ids);
+  }
+
+  /** Raises or clears the alarms that are no stage's own. */
+  #judge(setAside: string[]): void {
+    if (this.settings.outputs.length > 0) this.#alarms.clear("no_output");
+    else {
+      const text = "no output is configured: readings are kept, and nothing is shipped";
+      this.#alarms.raise("no_output", text, "name one under outputs: in the configuration");
+    }
+    const bad = setAside.filter((name) => name.endsWith(".bad"));
+    if (bad.length === 0) this.#alarms.clear("segment_set_aside");
+    else {
+      const text = `could not be read and was set aside: ${bad.join(", ")}`;
+      const remedy =
+        `check the disk; when they are no longer wanted, remove them from ${this.settings.spool.dir}`;
+      this.#alarms.raise("segment_set_aside", text, remedy);
+    }
+  }
+}
+
+async function buildStages(settings: Settings, machine: Machine, lock: Lock): Promise<Stages> {
+  const { files, clock, log, version } = machine;
+  const { dir, whenFull, syncWindowMs } = settings.spool;
+  const reserve = await Reserve.open(files, join(dir, "reserve"));
+  const states = await OutputStates.open({ files, dir: join(dir, "outputs"), reserve, log });
+  const spool = await Spool.open({ files, dir, log, floorSequence: states.floorSequence() });
+  const decisions = await ClockDecisions.open({
+    files,
+    path: join(dir, "clock.json"),
+    reserve,
+    clock,
+    log,
+    spool,
+  });
+  const outputs: Output[] = [];
+  const shippers: Shipper[] = [];
+  for (const one of settings.outputs) {
+    const output = makeOutput(one, settings, machine);
+    const state = await states.use(one.name, {
+      oldestSequence: spool.oldestSequence(),
+      nextSequence: spool.nextSequence(),
+      target: (one.index ?? one.dataStream)!,
+    });
+    outputs.push(output);
+    shippers.push(new Shipper({ output, state, spool, decisions, clock, log, whenFull }));
+  }
+  await states.retireOthers(settings.outputs.map((one) => one.name));
+  const cleaner = new Cleaner({
+    files,
+    clock,
+    log,
+    spool,
+    settings: settings.spool,
+    confirmedBelow: () => shippers.map((shipper) => shipper.durableSequence()),
+    reserve,
+  });
+  await cleaner.round(); // a disk that is full already is known before anything is received
+  const progress = { turnMs: clock.bootMs() };
+  const subscriber = new Subscriber({
+    settings: settings.mqtt,
+    stateFile: join(dir, "session.json"),
+    files,
+    clock,
+    log,
+    spool,
+    fullReason: () => {
+      progress.turnMs = clock.bootMs();
+      return cleaner.fullReason();
+    },
+    version,
+    syncWindowMs,
+  });
+  return { lock, spool, decisions, states, outputs, shippers, cleaner, subscriber, progress };
 }

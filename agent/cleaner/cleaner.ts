@@ -219,7 +219,7 @@ export class Cleaner {
       min_free: "free space on the disk, or lower spool.min_free",
     };
     for (const [code, kind] of [["spool_full", "max_size"], ["disk_low", "min_free"]] as const) {
-      this.#set(code, short === kind, `${reasonText(settings, kind)}; ${rest}`, remedies[kind]);
+      this.#set(code, short === kind, `spool full: ${reasonText(settings, kind)}; ${rest}`, remedies[kind]);
     }
   }
 

@@ -63,6 +63,6 @@ export function roomBytes(settings: SpoolSettings, measure: Measure): number {
 /** Why reception stops, the same words each time so that a log can collapse them. */
 export function reasonText(settings: SpoolSettings, shortage: Shortage): string {
   return shortage === "max_size"
-    ? `spool full: max_size of ${sizeText(settings.maxSizeBytes)} is reached`
-    : `spool full: less than min_free of ${sizeText(settings.minFreeBytes)} is left on the disk`;
+    ? `max_size of ${sizeText(settings.maxSizeBytes)} is reached`
+    : `less than min_free of ${sizeText(settings.minFreeBytes)} is left on the disk`;
 }

@@ -149,7 +149,7 @@ function addSpool(program: Command, host: Host, finish: Finish): void {
   const spool = program.command("spool")
     .description("Looks at what is on disk, while the agent runs or not. Nothing is changed.");
   const about: ["ls" | "verify" | "cat", string, [string, string][]][] = [
-    ["ls", "Lists the segments: name, readings, size, age.", [
+    ["ls", "Lists the segments: name, readings, first sequence, size.", [
       ["sensorlog-agent spool ls", "what is on disk"],
       ["sensorlog-agent spool ls --json", "for a script"],
     ]],
@@ -201,7 +201,7 @@ function addDead(program: Command, host: Host, finish: Finish): void {
     ["sensorlog-agent dead ls cloud --json", "of one, for a script"],
   ]);
   const show = dead.command("show").argument("<output>").argument("<id>", "as `dead ls` shows it")
-    .description("Shows one dead letter whole: reading, reason, document as it was sent.")
+    .description("Shows one dead letter whole: the reading, why it was refused, where it was to go.")
     .option("--json", "as one JSON object")
     .action((output: string, id: string, _options, command: Command) =>
       call(command, (commands, options) => commands.show(host, output, id, options))

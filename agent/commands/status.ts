@@ -4,9 +4,9 @@ import { OperationError, reasonOf } from "../base/errors.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 import { renderStatus, sumHolds, wantsAttention } from "../status/render_status.ts";
 import { SocketClient } from "../status/socket_client.ts";
+import { socketOf } from "../config.ts";
 import { pause } from "./pause.ts";
 import type { CommonOptions, Host } from "./program.ts";
-import { socketPath } from "./socket_path.ts";
 import { outLines, type Terminal } from "./terminal.ts";
 
 const noAnswerCode = 3;
@@ -20,7 +20,7 @@ export async function status(
   { terminal }: Host,
   options: CommonOptions & { watch?: boolean },
 ): Promise<number> {
-  const path = socketPath(options.config);
+  const path = socketOf(options.config);
   if (options.watch) return await watch(terminal, path, options.json ?? false);
   const answer = await ask(path);
   if ("nobody" in answer) {

@@ -1,11 +1,11 @@
 /** `tail`: readings as they are stored, live. */
 import { countText, safeJson, safeText, sizeText } from "../base/display.ts";
 import { ConfigError, OperationError } from "../base/errors.ts";
+import { socketOf } from "../config.ts";
 import type { ReadingJson } from "../status/reading_json.ts";
 import { SocketClient } from "../status/socket_client.ts";
 import { topicFilterFault } from "../subscriber/topic_filter.ts";
 import type { CommonOptions, Host } from "./program.ts";
-import { socketPath } from "./socket_path.ts";
 import { outLines } from "./terminal.ts";
 
 /** Of a payload this many characters are shown; `--json` shows all. */
@@ -22,7 +22,7 @@ export async function tail({ terminal }: Host, filter: string, options: CommonOp
       remedy: "+ stands for one level and # for all that follow: 'hall1/+/temperature', 'hall1/#'",
     });
   }
-  const path = socketPath(options.config);
+  const path = socketOf(options.config);
   const client = await SocketClient.connect(path);
   if (client === undefined) {
     throw new OperationError({

@@ -1,5 +1,5 @@
 /** What the running agent answers to its socket. Implemented by the pipeline, served by `socket_server.ts`. */
-import type { DeadLetter } from "../shipper/dead_letters.ts";
+import type { DeadLetter } from "../shipper/dead_letter.ts";
 import type { Reading } from "../spool/spool_types.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -27,7 +27,8 @@ export interface AgentApi {
   tail(signal: AbortSignal, filter?: string): AsyncIterable<TailBatch>;
   /** Names of the outputs that have or had dead letters. */
   outputs(): string[];
-  deadLetters(output: string): DeadLetter[];
+  /** In order; read one at a time. Throws OperationError for an unknown output. */
+  deadLetters(output: string): Iterable<DeadLetter>;
   /** Sends dead letters again: all, or those with these ids. Throws OperationError for an unknown output or id. */
   replayDead(output: string, ids: string[] | undefined, signal: AbortSignal): Promise<ReplayResult>;
   /** Gives dead letters up for good: all, or those with these ids. They count as dropped. Returns how many. */

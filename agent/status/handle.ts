@@ -107,7 +107,7 @@ async function boundedText(request: Request): Promise<string | undefined> {
   }
 }
 
-async function* eachOf(values: readonly unknown[]): AsyncGenerator<unknown[]> {
+async function* eachOf(values: Iterable<unknown>): AsyncGenerator<unknown[]> {
   for (const value of values) yield await Promise.resolve([value]);
 }
 

@@ -17,6 +17,8 @@ interface Row {
 }
 
 const labelColumns = 10;
+/** A space at which no line is broken. */
+const together = "\u00a0";
 const escapes: Record<Tone, string> = {
   plain: "",
   good: "\x1b[32m",
@@ -31,12 +33,11 @@ export function sumHolds(output: OutputStatus): boolean {
   return stored === confirmed + waiting + dead + dropped + damaged;
 }
 
-/** Whether a person should look: an alarm, a connection or output that is not well, numbers that do not add up. */
+/** Whether a person should look (an output that is being retried raises an alarm when it lasts): an alarm, a connection or output that is not well, numbers that do not add up. */
 export function wantsAttention(snapshot: Snapshot): boolean {
   const { alarms, subscriber, outputs } = snapshot;
   const brokerWell = subscriber.state === "connected" || subscriber.state === "connecting";
-  const outputWell = (output: OutputStatus) =>
-    sumHolds(output) && output.state !== "paused" && output.state !== "retrying";
+  const outputWell = (output: OutputStatus) => sumHolds(output) && output.state !== "paused";
   return alarms.length > 0 || !brokerWell || !outputs.every(outputWell);
 }
 
@@ -121,6 +122,7 @@ function brokerRows(one: SubscriberStatus, nowMs: number): Row[] {
     ["truncated", one.truncated],
     ["QoS 0 lost", one.qos0Lost],
     ["reconnects", one.reconnects],
+    ["sessions lost (ever)", one.sessionsLost ?? 0],
   ];
   const seen = counts.filter(([name, count], index) => index < 2 || name === "QoS 0 lost" || count > 0);
   rows.push({
@@ -143,7 +145,7 @@ function spoolRows(one: SpoolStatus): Row[] {
     { label: "spool", text: `${sizeText(one.sizeBytes)} of ${sizeText(one.maxSizeBytes)}, ${where}` },
     { text: `${sizeText(one.freeBytes)} free on the disk, ${sizeText(one.minFreeBytes)} of it stay free` },
   ];
-  if (one.full) rows.push({ text: one.fullReason ?? "full", tone: "bad" });
+  if (one.full) rows.push({ text: `full: ${one.fullReason ?? "no reason given"}`, tone: "bad" });
   const grows = one.lastsMs === undefined
     ? "nothing arrives at present"
     : `${sizeText(one.bytesPerS)}/s arrive: lasts ${durationText(one.lastsMs)} without outputs, then ${
@@ -196,7 +198,7 @@ function outputRows(one: OutputStatus, nowMs: number): Row[] {
 function sumRow(one: OutputStatus): Row {
   const holds = sumHolds(one);
   const parts = (["confirmed", "waiting", "dead", "dropped", "damaged"] as const).map((name) =>
-    `${countText(one[name])} ${name}`
+    `${countText(one[name])}${together}${name}`
   );
   const sum = `${countText(one.stored)} stored ${holds ? "=" : "≠"} ${parts.join(" + ")}`;
   return holds ? { text: sum } : { text: `${sum}: the numbers do not add up`, tone: "bad" };
@@ -247,7 +249,7 @@ export function wrap(text: string, columns: number): string[] {
       line = line.slice(columns);
     }
   }
-  return [...lines, line];
+  return [...lines, line].map((one) => one.replaceAll(together, " "));
 }
 
 function agoText(atMs: number, nowMs: number): string {

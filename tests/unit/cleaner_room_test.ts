@@ -66,10 +66,10 @@ Deno.test("cleaner: min_free 0 leaves the disk to its own limit", () => {
 });
 
 Deno.test("cleaner: the reason is the same text each time, and names key and size", () => {
-  assert.equal(reasonText(settings, "max_size"), "spool full: max_size of 2 GiB is reached");
+  assert.equal(reasonText(settings, "max_size"), "max_size of 2 GiB is reached");
   assert.equal(
     reasonText(settings, "min_free"),
-    "spool full: less than min_free of 512 MiB is left on the disk",
+    "less than min_free of 512 MiB is left on the disk",
   );
 });
 

@@ -147,7 +147,7 @@ Deno.test("cleaner: block stops reception when the spool is full, says so, and g
     for (; bench.cleaner.fullReason() === undefined; stored++) await bench.store(1);
     assert.equal(stored, Math.ceil(sizeMarks(bench.settings).fullBytes / MiB));
     await bench.cleaner.round();
-    assert.match(bench.cleaner.fullReason()!, /^spool full: max_size of 16 MiB/);
+    assert.match(bench.cleaner.fullReason()!, /^max_size of 16 MiB/);
     assert.deepEqual(bench.alarms(), ["spool_full"]);
     assert.ok(bench.cleaner.status().full);
     assert.equal(bench.spool.oldestSequence(), 1, "nothing is dropped");

@@ -50,7 +50,7 @@ Deno.test("status: a connection or an output that is not well wants attention, o
   assert.deepEqual((["waiting", "paused", "no broker configured"] as const).map(broker), [true, true, true]);
   const output = (state: OutputStatus["state"]) => wantsAttention(withOutput({ state }));
   assert.deepEqual((["starting", "well", "waiting for clock"] as const).map(output), [false, false, false]);
-  assert.deepEqual((["retrying", "paused"] as const).map(output), [true, true]);
+  assert.deepEqual((["retrying", "paused"] as const).map(output), [false, true], "retrying alarms when it lasts");
 });
 
 Deno.test("status: paused says why, waiting when the next try comes", () => {

@@ -1,0 +1,168 @@
+/** `run`: what the service runs, from the configuration to the last acknowledgement. */
+import { countText, sizeText } from "../base/display.ts";
+import { OperationError, reasonOf } from "../base/errors.ts";
+import { realFiles } from "../base/files.ts";
+import { Logger } from "../base/logger.ts";
+import { Notifier } from "../base/notify.ts";
+import { SystemClock } from "../base/system_clock.ts";
+import { compareSettings, type LoadedSettings, loadSettings } from "../config.ts";
+import { assertLimits } from "../limits.ts";
+import { Pipeline } from "../pipeline.ts";
+import type { Snapshot } from "../status/snapshot.ts";
+import { SocketServer } from "../status/socket_server.ts";
+import type { CommonOptions, Host } from "./program.ts";
+
+const statusTextMs = 5_000;
+
+/** Ends with 0 when it was asked to stop, with 1 when it can't go on. Throws ConfigError before it has begun. */
+export async function run({ terminal, version }: Host, options: CommonOptions): Promise<number> {
+  assertLimits();
+  const settings = loadSettings(options.config);
+  const log = new Logger(settings.log);
+  const clock = new SystemClock();
+  const notifier = new Notifier();
+  const fatal = catchStrayErrors();
+  try {
+    for (const warning of settings.warnings) log.warning(warning);
+    log.notice("the agent starts", {
+      version,
+      plant: settings.plant,
+      configuration: settings.file ?? "defaults",
+    });
+    const pipeline = await Pipeline.open(settings, { files: realFiles, clock, log, version });
+    const service = new Service(pipeline, settings, options.config, log, notifier);
+    await Promise.race([service.run(terminal.stop), fatal.promise]);
+    log.notice("the agent has stopped");
+    return 0;
+  } catch (error) {
+    log.error(error instanceof OperationError ? error.message : reasonOf(error), stackOf(error));
+    return 1;
+  } finally {
+    fatal.release();
+    notifier.close();
+    await clock.close();
+    await log.flush();
+  }
+}
+
+/** The pipeline with what is around it: socket, service manager, signals. */
+class Service {
+  #settings: LoadedSettings;
+
+  constructor(
+    private readonly pipeline: Pipeline,
+    settings: LoadedSettings,
+    private readonly configFile: string | undefined,
+    private readonly log: Logger,
+    private readonly notifier: Notifier,
+  ) {
+    this.#settings = settings;
+  }
+
+  async run(stop: AbortSignal): Promise<void> {
+    const { pipeline, notifier, log } = this;
+    const socket = await this.#openSocket();
+    const reload = () => this.#reload();
+    Deno.addSignalListener("SIGHUP", reload);
+    const onStop = () => {
+      log.notice("the agent stops: what was read is stored and acknowledged, then shipped for at most 5 s");
+      notifier.stopping();
+    };
+    stop.addEventListener("abort", onStop, { once: true });
+    const timer = setInterval(() => void this.#tellStatus(), statusTextMs);
+    try {
+      const running = pipeline.run(stop);
+      notifier.ready(); // being ready needs no network: what arrives is stored from now on
+      notifier.watch(() => pipeline.lives());
+      await running;
+    } finally {
+      clearInterval(timer);
+      stop.removeEventListener("abort", onStop);
+      Deno.removeSignalListener("SIGHUP", reload);
+      await socket?.close();
+    }
+  }
+
+  /** Without the socket the agent does its work all the same; only `status` and its like can't ask it. */
+  async #openSocket(): Promise<SocketServer | undefined> {
+    try {
+      return await SocketServer.open(this.#settings.socket, this.pipeline, this.log);
+    } catch (error) {
+      this.log.error(error instanceof OperationError ? error.message : reasonOf(error));
+      return undefined;
+    }
+  }
+
+  async #tellStatus(): Promise<void> {
+    try {
+      this.notifier.status(statusText(await this.pipeline.snapshot()));
+    } catch (error) {
+      this.log.warning("the status can't be told", { reason: reasonOf(error) });
+    }
+  }
+
+  /** SIGHUP: takes over what can be, and says what needs a restart. A wrong configuration changes nothing. */
+  #reload(): void {
+    const { log, notifier, pipeline } = this;
+    notifier.reloading();
+    try {
+      const next = loadSettings(this.configFile);
+      const { reloadable, needsRestart } = compareSettings(this.#settings, next);
+      for (const warning of next.warnings) log.warning(warning);
+      for (const key of reloadable) log.notice("a changed key is in force", { key });
+      for (const key of needsRestart) log.warning("a changed key needs a restart of the agent", { key });
+      if (reloadable.length + needsRestart.length === 0) {
+        log.notice("the configuration was read again: no change");
+      }
+      pipeline.reload(next);
+      log.level = next.log.level;
+      this.#settings = next;
+    } catch (error) {
+      const reason = reasonOf(error);
+      log.error("the configuration can't be taken over; the earlier one stays in force", { reason });
+    } finally {
+      notifier.ready();
+    }
+  }
+}
+
+/** One line for `systemctl status`. */
+export function statusText({ subscriber, spool, outputs, alarms }: Snapshot): string {
+  const broker = subscriber.reason === undefined
+    ? subscriber.state
+    : `${subscriber.state} (${subscriber.reason})`;
+  const waiting = outputs.map((output) =>
+    `${output.name}: ${output.state}, ${countText(output.waiting)} waiting`
+  );
+  const wants = alarms.length === 0 ? [] : [`${alarms.length} alarms, first: ${alarms[0]!.text}`];
+  return [`broker: ${broker}`, `spool: ${sizeText(spool.sizeBytes)}`, ...waiting, ...wants].join("; ");
+}
+
+/** What nobody awaited must not pass unseen: the state of the process is unknown then, and it ends. */
+function catchStrayErrors(): { promise: Promise<never>; release: () => void } {
+  const { promise, reject } = Promise.withResolvers<never>();
+  promise.catch(() => {}); // seen by whoever races against it
+  const onError = (event: ErrorEvent) => {
+    event.preventDefault();
+    reject(event.error ?? new Error(event.message));
+  };
+  const onRejection = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    reject(event.reason);
+  };
+  globalThis.addEventListener("error", onError);
+  globalThis.addEventListener("unhandledrejection", onRejection);
+  return {
+    promise,
+    release() {
+      globalThis.removeEventListener("error", onError);
+      globalThis.removeEventListener("unhandledrejection", onRejection);
+    },
+  };
+}
+
+/** Where an error that is not one of ours came from. */
+function stackOf(error: unknown): { stack?: string } {
+  if (error instanceof OperationError || !(error instanceof Error) || error.stack === undefined) return {};
+  return { stack: error.stack.split("\n").slice(1, 6).map((line) => line.trim()).join(" < ") };
+}
