@@ -57,7 +57,8 @@ export interface Violation {
     | "id"
     | "sum"
     | "acknowledgement"
-    | "sink";
+    | "sink"
+    | "stays up";
   text: string;
 }
 

@@ -1,0 +1,259 @@
+/** One crash run: broker, proxy, the compiled agent and a sink, a plan of deaths, and what was seen at its end. */
+import { Agent } from "../lab/agent.ts";
+import type { Elasticsearch } from "../lab/elasticsearch.ts";
+import { type Mosquitto, startMosquitto } from "../lab/mosquitto.ts";
+import { RecordingProxy, type WireEvent } from "../lab/proxy.ts";
+import { Publisher } from "../lab/publisher.ts";
+import { type Misbehaviour, Sink } from "../lab/sink.ts";
+import { delay, waitUntil } from "../lab/wait.ts";
+import {
+  allAnswered,
+  check,
+  type Evidence,
+  type IndexedReading,
+  numberOf,
+  type PublishedReading,
+  type Violation,
+} from "./crash_check.ts";
+import type { CrashPlan, Death, SinkFault } from "./crash_plan.ts";
+
+export interface CrashResult {
+  violations: Violation[];
+  /** How each life but the last ended: `write half …seg`, or `after a time`. */
+  deaths: string[];
+  readings: number;
+  documents: number;
+  redelivered: number;
+  elapsedMs: number;
+  /** For the report of a run that failed: the agent's log over all lives, what was on the wire and in the index. */
+  log: string;
+  wire: WireEvent[];
+  indexed: IndexedReading[];
+}
+
+/** How long the last life may take until everything has arrived. */
+const finishMs = 40_000;
+const suback = 9;
+
+/** Runs the plan. Throws only when the lab itself fails; what the agent does wrong is in the result. */
+export async function crashRun(
+  plan: CrashPlan,
+  elasticsearch: Elasticsearch | undefined,
+): Promise<CrashResult> {
+  const startMs = performance.now();
+  const extra = ["max_queued_messages 0", `max_inflight_messages ${plan.brokerInFlight}`];
+  await using broker = await startMosquitto({ extra, persistence: false });
+  await using proxy = new RecordingProxy({ to: { port: broker.port }, payloadBytesMax: 32 });
+  await using sink = new Sink();
+  sink.fault = (request) => misbehaviour(plan.sinkFault, request);
+  const real = plan.elasticsearch ? elasticsearch : undefined;
+  const index = `crash-${plan.seed}`;
+  await using agent = await Agent.create({
+    config: configOf(plan, proxy.port, real?.url ?? sink.url, index),
+    ports: { broker: proxy.port, output: real?.port ?? sink.port },
+  });
+  const run = new CrashRun(plan, broker, proxy, agent, async () => {
+    return real === undefined ? sinkDocuments(sink) : await realDocuments(real, index);
+  });
+  await run.live();
+  const documents = await run.documents();
+  await real?.must("DELETE", `/${index}-*`);
+  const { published, sums, finalSum } = run;
+  const wire = proxy.events;
+  const evidence: Evidence = { published, sums, finalSum, wire, documents, sinkViolations: sink.violations };
+  return {
+    violations: [...run.violations, ...check(evidence)],
+    deaths: run.deaths,
+    readings: published.length,
+    documents: documents.length,
+    redelivered: wire.filter((event) => event.kind === "publish" && event.duplicate).length,
+    elapsedMs: performance.now() - startMs,
+    log: agent.log,
+    wire,
+    indexed: documents,
+  };
+}
+
+class CrashRun {
+  readonly published: PublishedReading[] = [];
+  readonly sums: Evidence["sums"] = [];
+  readonly deaths: string[] = [];
+  readonly violations: Violation[] = [];
+  finalSum: Evidence["finalSum"];
+  #publishing = true;
+
+  constructor(
+    private readonly plan: CrashPlan,
+    private readonly broker: Mosquitto,
+    private readonly proxy: RecordingProxy,
+    private readonly agent: Agent,
+    readonly documents: () => Promise<IndexedReading[]>,
+  ) {}
+
+  /** All lives, the publisher beside them. */
+  async live(): Promise<void> {
+    const over = new AbortController();
+    const beside = Promise.all([this.#publish(over.signal), this.#cut(over.signal)]);
+    try {
+      for (const death of this.plan.deaths) await this.#liveAndDie(death);
+      await this.#liveToTheEnd();
+    } finally {
+      over.abort();
+      await beside;
+    }
+  }
+
+  /** From the first subscription on: what was published before it was never meant for the agent. */
+  async #subscribed(over: AbortSignal): Promise<void> {
+    const isSuback = () => this.proxy.events.some((event) => event.kind === "other" && event.type === suback);
+    while (!over.aborted && !isSuback()) await delay(5);
+  }
+
+  async #publish(over: AbortSignal): Promise<void> {
+    await this.#subscribed(over);
+    await using publisher = await Publisher.connect({ port: this.broker.port });
+    for (const { readings, pauseMs } of this.plan.batches) {
+      if (over.aborted) return;
+      const published = readings.map((reading) => ({ ...reading, taken: false }));
+      this.published.push(...published);
+      await publisher.publish(published, (message) => (message as PublishedReading).taken = true);
+      await delay(pauseMs);
+    }
+    this.#publishing = false;
+  }
+
+  async #cut(over: AbortSignal): Promise<void> {
+    if (this.plan.cutsMs.length === 0) return;
+    await this.#subscribed(over);
+    const startMs = performance.now();
+    for (const cutMs of this.plan.cutsMs.toSorted((a, b) => a - b)) {
+      while (!over.aborted && performance.now() - startMs < cutMs) await delay(5);
+      this.proxy.cut();
+    }
+  }
+
+  async #liveAndDie({ point, afterMs, signal }: Death): Promise<void> {
+    const { agent } = this;
+    agent.shim.startCounting();
+    if (point !== undefined) agent.shim.killAt(point);
+    agent.start();
+    const { running } = agent;
+    const startMs = performance.now();
+    let askedMs = startMs;
+    while (!running.ended && performance.now() - startMs < afterMs) {
+      await delay(3);
+      if (performance.now() - askedMs < 100) continue;
+      askedMs = performance.now();
+      await this.#noteSum();
+    }
+    running.signal(signal);
+    const exit = await agent.ended(20_000);
+    agent.shim.disarm();
+    const hit = agent.shim.hit();
+    const early = performance.now() - startMs < 150 ? "while starting" : "while running";
+    this.deaths.push(hit === undefined ? `${signal} ${early}` : pointName(hit));
+    if (exit.signal === "SIGKILL" || signal === "SIGTERM" && exit.signal === null && exit.code === 0) return;
+    // a signal that comes before the agent listens ends it at once
+    if (signal === "SIGTERM" && exit.signal === "SIGTERM") return;
+    this.violations.push({ rule: "stays up", text: `it ended by itself with ${exit.signal ?? exit.code}` });
+  }
+
+  async #liveToTheEnd(): Promise<void> {
+    const { agent } = this;
+    agent.shim.startCounting();
+    agent.start();
+    try {
+      await waitUntil(() => this.#finished(), finishMs, "everything to arrive", { everyMs: 25 });
+    } catch (error) {
+      this.violations.push({ rule: "sum", text: error instanceof Error ? error.message : String(error) });
+      return await agent.kill();
+    }
+    const exit = await agent.stop();
+    if (exit.code !== 0) {
+      this.violations.push({ rule: "stays up", text: `SIGTERM: it ended with ${exit.signal ?? exit.code}` });
+    }
+  }
+
+  /** Whether all has been published, answered and confirmed; then the last sum is taken. */
+  async #finished(): Promise<boolean | string> {
+    if (this.agent.running.ended) return "the agent ended";
+    if (this.#publishing) return false;
+    if (!allAnswered(this.proxy.events)) return false;
+    const sum = await this.#noteSum();
+    if (sum === undefined || sum.waiting !== 0 || !allAnswered(this.proxy.events)) return false;
+    const arrived = new Set((await this.documents()).map((document) => document.number));
+    if (this.published.some(({ number, qos }) => qos > 0 && !arrived.has(number))) return false;
+    this.finalSum = sum;
+    return true;
+  }
+
+  async #noteSum(): Promise<Evidence["finalSum"]> {
+    try {
+      const [sum] = (await this.agent.snapshot()).outputs;
+      if (sum !== undefined) this.sums.push(sum);
+      return sum;
+    } catch {
+      return undefined; // not up yet, or gone
+    }
+  }
+}
+
+function configOf(plan: CrashPlan, brokerPort: number, url: string, index: string): Record<string, unknown> {
+  return {
+    plant: "crash",
+    mqtt: {
+      url: `mqtt://127.0.0.1:${brokerPort}`,
+      client_id: "crash",
+      topics: ["r/#"],
+      qos: 2,
+      ...(plan.statusTopic ? { status_topic: "status/crash" } : {}),
+    },
+    spool: { sync_window: `${plan.syncWindowMs}ms` },
+    outputs: { cloud: { type: "elasticsearch", urls: [url], index: `${index}-%Y.%m.%d` } },
+    log: { level: "debug" },
+  };
+}
+
+function misbehaviour(fault: SinkFault | undefined, request: number): Misbehaviour | undefined {
+  if (fault === undefined || request < fault.fromRequest || request > fault.untilRequest) return undefined;
+  switch (fault.kind) {
+    case "503":
+      return { status: 503 };
+    case "429 for some":
+      return { refuse: (id) => /[02468]$/.test(id) ? 429 : undefined };
+    case "cut before":
+      return { cut: "before" };
+    case "cut after":
+      return { cut: "after" };
+    case "slow":
+      return { delayMs: 300 };
+  }
+}
+
+/** `write half 00000001-…-….seg` without what differs from run to run. */
+function pointName(hit: string): string {
+  return hit.replace(/\d{8,}-\d{16}-[0-9a-f]{16}/, "segment");
+}
+
+interface Source {
+  topic: string;
+  value?: number;
+  text?: string;
+  mqtt: { qos: number };
+  event: { id: string; sequence: number };
+}
+
+function indexed(id: string, source: Source): IndexedReading {
+  const payload = source.text ?? String(source.value);
+  const { topic, mqtt: { qos }, event: { sequence } } = source;
+  return { id, topic, qos, sequence, payload, number: numberOf(payload) };
+}
+
+function sinkDocuments(sink: Sink): IndexedReading[] {
+  return [...sink.documents.values()].map(({ id, line }) => indexed(id, JSON.parse(line)));
+}
+
+async function realDocuments(server: Elasticsearch, index: string): Promise<IndexedReading[]> {
+  const found = await server.documents(`${index}-*`);
+  return found.map(({ _id, _source }) => indexed(_id, _source as unknown as Source));
+}
