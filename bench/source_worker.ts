@@ -56,6 +56,8 @@ async function answer(one: Client, first: number, body: Uint8Array): Promise<voi
     }
     case packetType.pingreq:
       return await writeAll(one.conn, packet(packetType.pingresp));
+    case packetType.disconnect:
+      return await one.conn.closeWrite(); // as a broker does; the client waits for it
   }
 }
 
