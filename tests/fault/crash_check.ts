@@ -16,6 +16,7 @@ export interface PublishedReading {
 
 /** A document of the index, with what it says of its reading. */
 export interface IndexedReading {
+  index: string;
   id: string;
   number: number;
   topic: string;

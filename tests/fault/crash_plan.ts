@@ -18,7 +18,8 @@ export interface Batch {
 /** How one life of the agent ends: at a point in its work, counted from its start, or after a time. */
 export interface Death {
   point: KillPoint | undefined;
-  /** Counted from the start of the process; the end of the life when no point was given or it was not reached. */
+  /** The end of the life when no point was given or it was not reached; counted from here. */
+  since: "start" | "connected";
   afterMs: number;
   signal: "SIGKILL" | "SIGTERM";
 }
@@ -72,45 +73,48 @@ class Draw {
 }
 
 /** Where the agent can be killed: kinds of calls, part of the file's path (or the connection's name). */
-const places: { kinds: PointKind[]; place: string; weight: number }[] = [
-  { kinds: ["write"], place: ".seg", weight: 6 },
-  { kinds: ["sync"], place: ".seg", weight: 6 },
-  { kinds: ["create", "write"], place: ".seg", weight: 2 },
-  { kinds: ["truncate", "unlink"], place: ".seg", weight: 3 },
-  { kinds: ["sync"], place: ".", weight: 3 },
-  { kinds: ["create", "write", "sync", "rename"], place: "outputs/", weight: 5 },
-  { kinds: ["create", "write", "sync", "rename"], place: "session.json", weight: 3 },
-  { kinds: ["create", "write", "sync", "rename"], place: "clock.json", weight: 2 },
-  { kinds: ["create", "write", "sync", "rename", "unlink"], place: "", weight: 3 },
-  { kinds: ["send"], place: "broker", weight: 7 },
-  { kinds: ["send"], place: "output", weight: 5 },
+const places: { kinds: PointKind[]; place: string; weight: number; often: boolean }[] = [
+  { kinds: ["write"], place: ".seg", weight: 6, often: true },
+  { kinds: ["sync"], place: ".seg", weight: 6, often: true },
+  { kinds: ["create"], place: ".seg", weight: 2, often: false },
+  { kinds: ["truncate", "unlink"], place: ".seg", weight: 2, often: false },
+  { kinds: ["sync"], place: ".", weight: 3, often: false },
+  ...(["create", "write", "sync", "rename"] as const).flatMap((kind) => [
+    { kinds: [kind], place: "outputs/", weight: 2, often: false },
+    { kinds: [kind], place: "session.json", weight: 1, often: false },
+  ]),
+  { kinds: ["sync", "rename"], place: "clock.json", weight: 1, often: false },
+  { kinds: ["create", "write", "sync", "rename", "unlink"], place: "", weight: 3, often: true },
+  { kinds: ["send"], place: "broker", weight: 8, often: true },
+  { kinds: ["send"], place: "output", weight: 5, often: true },
 ];
 
 function drawPoint(draw: Draw): KillPoint {
-  const weights = places.flatMap((place) => Array.from({ length: place.weight }, () => place));
-  const { kinds, place } = draw.of(weights);
-  const n = draw.small(draw.chance(0.6) ? 2 : 25);
+  const weighted = places.flatMap((place) => Array.from({ length: place.weight }, () => place));
+  const { kinds, place, often } = draw.of(weighted);
+  const n = draw.small(often ? draw.chance(0.5) ? 2 : 12 : 0.7);
   return { kinds, place, n, when: draw.of<PointWhen>(["before", "half", "after"]) };
 }
 
 function drawDeath(draw: Draw): Death {
-  // many lives are short: they end while the agent starts, recovers or connects
-  const atPoint = draw.chance(0.65);
-  const afterMs = atPoint ? draw.int(500, 900) : draw.chance(0.5) ? draw.int(20, 300) : draw.int(200, 800);
-  return {
-    point: atPoint ? drawPoint(draw) : undefined,
-    afterMs,
-    signal: draw.chance(0.1) ? "SIGTERM" : "SIGKILL",
-  };
+  const signal = draw.chance(0.1) ? "SIGTERM" : "SIGKILL";
+  if (draw.chance(0.75)) {
+    return { point: drawPoint(draw), since: "connected", afterMs: draw.int(300, 700), signal };
+  }
+  // while it starts and recovers, or at any moment of its work
+  const since = draw.chance(0.5) ? "start" : "connected";
+  return { point: undefined, since, afterMs: draw.int(0, since === "start" ? 250 : 500), signal };
 }
 
-function drawBatches(draw: Draw): Batch[] {
+/** `lastMs`: about how long the agent will be killed again and again; so long there is something to do. */
+function drawBatches(draw: Draw, lastMs: number): Batch[] {
   // some runs carry so many bytes that segments are sealed, shipped and removed while the agent is killed
   const large = draw.chance(0.25);
   const topics = draw.list(draw.int(1, 6), (i) => `r/${i}`);
   const lowestQos = draw.chance(0.5) ? 1 : 0;
   let number = 0;
-  return draw.list(large ? draw.int(8, 14) : draw.int(10, 40), () => ({
+  const count = large ? draw.int(8, 14) : draw.int(15, 50);
+  return draw.list(count, () => ({
     readings: draw.list(large ? draw.int(2, 5) : draw.small(20), () => {
       const padBytes = large ? draw.int(100_000, 700_000) : draw.chance(0.1) ? draw.int(1, 3_000) : 0;
       number++;
@@ -121,7 +125,7 @@ function drawBatches(draw: Draw): Batch[] {
         payload: padBytes === 0 ? String(number) : `${number}|${"x".repeat(padBytes)}`,
       };
     }),
-    pauseMs: draw.int(0, 60),
+    pauseMs: draw.int(0, Math.round(2 * lastMs / count)),
   }));
 }
 
@@ -137,11 +141,12 @@ function drawSinkFault(draw: Draw): SinkFault {
 /** The same seed gives the same plan. */
 export function planOf(seed: number): CrashPlan {
   const draw = new Draw(seededRandom(seed));
+  const deaths = draw.list(draw.int(3, 6), () => drawDeath(draw));
   return {
     seed,
     elasticsearch: seed % elasticsearchEvery === 0,
-    batches: drawBatches(draw),
-    deaths: draw.list(draw.int(3, 6), () => drawDeath(draw)),
+    batches: drawBatches(draw, 400 * deaths.length),
+    deaths,
     sinkFault: draw.chance(0.25) ? drawSinkFault(draw) : undefined,
     cutsMs: draw.chance(0.2) ? draw.list(draw.int(1, 2), () => draw.int(50, 2_000)) : [],
     syncWindowMs: draw.of([0, 5, 20]),

@@ -33,6 +33,8 @@ export interface CrashResult {
 
 /** How long the last life may take until everything has arrived. */
 const finishMs = 40_000;
+/** A life that never gets so far as to connect ends after this. */
+const lifeMsMax = 4_000;
 const suback = 9;
 
 /** Runs the plan. Throws only when the lab itself fails; what the agent does wrong is in the result. */
@@ -57,7 +59,9 @@ export async function crashRun(
   });
   await run.live();
   const documents = await run.documents();
-  await real?.must("DELETE", `/${index}-*`);
+  for (const name of new Set(documents.map((document) => document.index))) {
+    await real?.must("DELETE", `/${name}`);
+  }
   const { published, sums, finalSum } = run;
   const wire = proxy.events;
   const evidence: Evidence = { published, sums, finalSum, wire, documents, sinkViolations: sink.violations };
@@ -132,16 +136,21 @@ class CrashRun {
     }
   }
 
-  async #liveAndDie({ point, afterMs, signal }: Death): Promise<void> {
-    const { agent } = this;
+  async #liveAndDie({ point, since, afterMs, signal }: Death): Promise<void> {
+    const { agent, proxy } = this;
+    const before = proxy.connections;
     agent.shim.startCounting();
     if (point !== undefined) agent.shim.killAt(point);
     agent.start();
     const { running } = agent;
     const startMs = performance.now();
+    let fromMs = since === "start" ? startMs : Infinity;
     let askedMs = startMs;
-    while (!running.ended && performance.now() - startMs < afterMs) {
+    while (
+      !running.ended && performance.now() - fromMs < afterMs && performance.now() - startMs < lifeMsMax
+    ) {
       await delay(3);
+      if (proxy.connections > before) fromMs = Math.min(fromMs, performance.now());
       if (performance.now() - askedMs < 100) continue;
       askedMs = performance.now();
       await this.#noteSum();
@@ -150,8 +159,8 @@ class CrashRun {
     const exit = await agent.ended(20_000);
     agent.shim.disarm();
     const hit = agent.shim.hit();
-    const early = performance.now() - startMs < 150 ? "while starting" : "while running";
-    this.deaths.push(hit === undefined ? `${signal} ${early}` : pointName(hit));
+    const moment = proxy.connections > before ? "while it worked" : "while it started";
+    this.deaths.push(hit === undefined ? `${signal} ${moment}` : pointName(hit));
     if (exit.signal === "SIGKILL" || signal === "SIGTERM" && exit.signal === null && exit.code === 0) return;
     // a signal that comes before the agent listens ends it at once
     if (signal === "SIGTERM" && exit.signal === "SIGTERM") return;
@@ -243,17 +252,18 @@ interface Source {
   event: { id: string; sequence: number };
 }
 
-function indexed(id: string, source: Source): IndexedReading {
+function indexed(index: string, id: string, source: Source): IndexedReading {
   const payload = source.text ?? String(source.value);
   const { topic, mqtt: { qos }, event: { sequence } } = source;
-  return { id, topic, qos, sequence, payload, number: numberOf(payload) };
+  return { index, id, topic, qos, sequence, payload, number: numberOf(payload) };
 }
 
-function sinkDocuments(sink: Sink): IndexedReading[] {
-  return [...sink.documents.values()].map(({ id, line }) => indexed(id, JSON.parse(line)));
+/** What is in the sink, as readings. */
+export function sinkDocuments(sink: Sink): IndexedReading[] {
+  return [...sink.documents.values()].map(({ index, id, line }) => indexed(index, id, JSON.parse(line)));
 }
 
 async function realDocuments(server: Elasticsearch, index: string): Promise<IndexedReading[]> {
   const found = await server.documents(`${index}-*`);
-  return found.map(({ _id, _source }) => indexed(_id, _source as unknown as Source));
+  return found.map(({ _index, _id, _source }) => indexed(_index, _id, _source as unknown as Source));
 }

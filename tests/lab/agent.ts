@@ -25,9 +25,10 @@ export interface AgentOptions {
   env?: Record<string, string>;
 }
 
-/** The binary that `deno task compile` makes. */
+/** The binary that `deno task compile` makes; LAB_AGENT_DIR names another folder than `dist/` to take it from. */
 export function agentBinary(architecture: Architecture = Deno.build.arch): string {
-  return join(projectDir, "dist", `sensorlog-agent-${architecture}-unknown-linux-gnu`);
+  const dir = Deno.env.get("LAB_AGENT_DIR") ?? join(projectDir, "dist");
+  return join(dir, `sensorlog-agent-${architecture}-unknown-linux-gnu`);
 }
 
 /** `await using` kills it and removes its folder. */

@@ -37,7 +37,7 @@ const open = (connection: number): WireEvent => ({ atMs: 0, connection, kind: "o
 const close = (connection: number): WireEvent => ({ atMs: 0, connection, kind: "close" });
 
 function document(number: number, sequence: number, qos: number, topic = "r/1"): IndexedReading {
-  return { id: `00ff-${sequence}`, number, sequence, qos, topic, payload: String(number) };
+  return { index: "i", id: `00ff-${sequence}`, number, sequence, qos, topic, payload: String(number) };
 }
 
 /**

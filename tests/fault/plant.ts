@@ -1,0 +1,113 @@
+/** What the fault tests have around the compiled agent: broker, recording proxy, sink and a publisher of numbered readings. */
+import assert from "node:assert/strict";
+import { Agent, type AgentOptions } from "../lab/agent.ts";
+import { type Mosquitto, startMosquitto } from "../lab/mosquitto.ts";
+import { RecordingProxy } from "../lab/proxy.ts";
+import { Publisher } from "../lab/publisher.ts";
+import { Sink } from "../lab/sink.ts";
+import { allAnswered, check, type Evidence, type PublishedReading } from "./crash_check.ts";
+import { sinkDocuments } from "./crash_run.ts";
+
+export interface PlantOptions extends Omit<AgentOptions, "config" | "ports"> {
+  /** Merged into the sections of the usual configuration. */
+  mqtt?: Record<string, unknown>;
+  spool?: Record<string, unknown>;
+  /** The way goes past the proxy: for messages that it need not see. */
+  withoutProxy?: boolean;
+}
+
+/** `await using` takes all of it down. */
+export class Plant implements AsyncDisposable {
+  readonly published: PublishedReading[] = [];
+
+  private constructor(
+    readonly broker: Mosquitto,
+    readonly proxy: RecordingProxy,
+    readonly sink: Sink,
+    readonly agent: Agent,
+    private readonly stack: AsyncDisposableStack,
+  ) {}
+
+  /** Everything is up but the agent, which is not started. */
+  static async open(options: PlantOptions = {}): Promise<Plant> {
+    await using stack = new AsyncDisposableStack();
+    const extra = ["max_queued_messages 0", "max_inflight_messages 200"];
+    const broker = stack.use(await startMosquitto({ extra, persistence: false }));
+    const proxy = stack.use(new RecordingProxy({ to: { port: broker.port }, payloadBytesMax: 32 }));
+    const sink = stack.use(new Sink());
+    const { mqtt, spool, withoutProxy, ...rest } = options;
+    const agent = stack.use(
+      await Agent.create({
+        ...rest,
+        config: {
+          plant: "fault",
+          mqtt: {
+            url: `mqtt://127.0.0.1:${withoutProxy ? broker.port : proxy.port}`,
+            client_id: "fault",
+            topics: ["r/#"],
+            qos: 2,
+            ...mqtt,
+          },
+          ...(spool === undefined ? {} : { spool }),
+          outputs: { cloud: { type: "elasticsearch", urls: [sink.url] } },
+        },
+        ports: { broker: proxy.port, output: sink.port },
+      }),
+    );
+    return new Plant(broker, proxy, sink, agent, stack.move());
+  }
+
+  /** Starts the agent and waits until the broker has granted its filters. */
+  async start(): Promise<void> {
+    this.agent.start();
+    await this.subscribed();
+  }
+
+  async subscribed(): Promise<void> {
+    const granted = (one: { granted: unknown }) => typeof one.granted === "number";
+    await this.agent.waitUntil(
+      "the agent to be subscribed",
+      ({ subscriber }) => subscriber.state === "connected" && subscriber.filters.every(granted),
+    );
+  }
+
+  /** Publishes that many numbered readings of `bytes` each; resolves when the broker has taken them. */
+  async publish(count: number, qos: 0 | 1 | 2, bytes = 0): Promise<void> {
+    const first = this.published.length + 1;
+    const readings = Array.from({ length: count }, (_, i): PublishedReading => {
+      const number = first + i;
+      const payload = bytes === 0 ? String(number) : `${number}|`.padEnd(bytes, "x");
+      return { number, qos, topic: `r/${number % 3}`, payload, taken: false };
+    });
+    this.published.push(...readings);
+    await using publisher = await Publisher.connect({ port: this.broker.port });
+    await publisher.publish(
+      readings.map((reading) => ({ ...reading, qos })),
+      ({ payload }) => readings[Number.parseInt(payload as string, 10) - first]!.taken = true,
+    );
+  }
+
+  /** Waits until everything is confirmed and answered, and checks the promises over all that was seen. */
+  async finish(timeoutMs = 30_000): Promise<void> {
+    const due = () => new Set(this.published.filter(({ qos }) => qos > 0).map(({ number }) => number)).size;
+    const { outputs: [finalSum] } = await this.agent.waitUntil(
+      "everything to arrive",
+      ({ outputs: [output] }) =>
+        output!.waiting === 0 && this.sink.documents.size >= due() && allAnswered(this.proxy.events),
+      timeoutMs,
+    );
+    const evidence: Evidence = {
+      published: this.published,
+      wire: this.proxy.events,
+      documents: sinkDocuments(this.sink),
+      sums: [],
+      finalSum,
+      sinkViolations: this.sink.violations,
+    };
+    assert.deepEqual(check(evidence), []);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stack.disposeAsync();
+  }
+}
