@@ -10,14 +10,27 @@ import type { RecoveryAction, RecoveryPlan } from "./recovery.ts";
 const tornEnding = ".torn";
 const badEnding = ".bad";
 
-/** Names in a folder that recovery set aside: `<segment>.bad` and `<segment>.torn`, in order. */
+/** Names in a folder that recovery set aside: `<segment>.bad` and `<segment>.torn`, in order; none when it can't be read. */
 export function setAsideNames(files: Files, dir: string): string[] {
-  return files.list(dir).map((entry) => entry.name).filter(isSetAside).sort();
+  return namesIn(files, dir).filter(isSetAside);
+}
+
+function namesIn(files: Files, dir: string): string[] {
+  try {
+    return files.list(dir).map((entry) => entry.name).sort();
+  } catch {
+    return []; // what matters of the folder was read before; storing into it will say what is wrong
+  }
 }
 
 function isSetAside(name: string): boolean {
   const ending = [tornEnding, badEnding].find((one) => name.endsWith(one));
   return ending !== undefined && parseSegmentName(name.slice(0, -ending.length)) !== undefined;
+}
+
+/** A segment or a torn end of one: what `replace` may have left half-written. */
+function isOwn(name: string): boolean {
+  return parseSegmentName(name) !== undefined || (name.endsWith(tornEnding) && isSetAside(name));
 }
 
 /**
@@ -37,7 +50,7 @@ export async function carryOut(files: Files, dir: string, plan: RecoveryPlan, lo
     }
   }
   removeLeftovers(files, dir, log);
-  await syncLast(files, dir, plan);
+  await syncLast(files, dir, plan, log);
 }
 
 async function act(files: Files, dir: string, action: RecoveryAction, log: Log): Promise<void> {
@@ -83,11 +96,9 @@ async function keepTorn(files: Files, path: string, atBytes: number): Promise<vo
 
 /** Torn tails beyond the newest few, and temporary files of a life that ended while it kept one. */
 function removeLeftovers(files: Files, dir: string, log: Log): void {
-  const names = files.list(dir).map((entry) => entry.name).sort();
+  const names = namesIn(files, dir);
   const torn = names.filter((name) => isSetAside(name) && name.endsWith(tornEnding));
-  const half = names.filter((name) =>
-    name.endsWith(".torn.new") && isSetAside(name.slice(0, -".new".length))
-  );
+  const half = names.filter((name) => name.endsWith(".new") && isOwn(name.slice(0, -".new".length)));
   for (const name of [...torn.slice(0, Math.max(0, torn.length - tornFilesMax)), ...half]) {
     try {
       files.unlink(join(dir, name));
@@ -100,25 +111,42 @@ function removeLeftovers(files: Files, dir: string, log: Log): void {
   }
 }
 
-/** What was found may stand in the page cache only (kill -9): it is synced before anything rests on it. */
-async function syncLast(files: Files, dir: string, plan: RecoveryPlan): Promise<void> {
+/**
+ * What was found may stand in the page cache only (kill -9): it is synced before anything rests on it. Where that fails,
+ * a second sync would say well and mean nothing, so the segment is written anew in its place.
+ */
+async function syncLast(files: Files, dir: string, plan: RecoveryPlan, log: Log): Promise<void> {
   const path = plan.segments.at(-1)?.path;
   try {
-    if (path !== undefined) {
-      const file = files.open(path, "read");
-      try {
-        await file.syncData();
-      } finally {
-        file.close();
-      }
-    }
+    if (path !== undefined) await syncFile(files, path);
     await files.syncFolder(dir);
   } catch (error) {
     if (errorCode(error) === "EROFS") return; // nothing can be unsynced there
+    const reason = reasonOf(error);
+    log.error("the last segment could not be synced; it is written anew", { file: path ?? dir, reason });
+    await writeAnew(files, path, dir, reason);
+  }
+}
+
+async function syncFile(files: Files, path: string): Promise<void> {
+  const file = files.open(path, "read");
+  try {
+    await file.syncData();
+  } finally {
+    file.close();
+  }
+}
+
+async function writeAnew(files: Files, path: string | undefined, dir: string, reason: string): Promise<void> {
+  try {
+    const content = path === undefined ? undefined : files.read(path);
+    if (content === undefined) await files.syncFolder(dir);
+    else await files.replace(path!, content);
+  } catch (error) {
     throw new LostSyncError({
       operation: "sync recovered segment",
       place: path ?? dir,
-      cause: reasonOf(error),
+      cause: `${reason}, and written anew: ${reasonOf(error)}`,
       remedy: "what the disk holds of the last messages is unknown; check the disk",
       from: error,
     });

@@ -122,25 +122,34 @@ export function scanSegment(
   return scan;
 }
 
-/** Opens, uses and closes a file. Undefined when the file can't be opened or read; throws when that may be mended. */
+/**
+ * Opens, uses and closes a file; asks the disk twice before it believes that it can't. Undefined when the file can't be
+ * opened or read; throws OperationError when the reason is none of the file's and may be mended.
+ */
 export function withFile<T>(files: Files, path: string, use: (file: OpenFile) => T): T | undefined {
-  let file: OpenFile | undefined;
-  try {
-    file = files.open(path, "read");
-    return use(file);
-  } catch (error) {
-    if (!isPassing(error)) return undefined;
-    throw new OperationError({
-      operation: "open spool",
-      place: path,
-      cause: reasonOf(error),
-      remedy: "let the agent's user read and write everything in the spool's folder",
-      retryable: true,
-      from: error,
-    });
-  } finally {
-    file?.close();
+  for (let attempt = 1;; attempt++) {
+    let file: OpenFile | undefined;
+    try {
+      file = files.open(path, "read");
+      return use(file);
+    } catch (error) {
+      if (isPassing(error)) throw cannotOpen(path, error);
+      if (attempt === 2) return undefined;
+    } finally {
+      file?.close();
+    }
   }
+}
+
+function cannotOpen(path: string, error: unknown): OperationError {
+  return new OperationError({
+    operation: "open spool",
+    place: path,
+    cause: reasonOf(error),
+    remedy: "let the agent's user read and write everything in the spool's folder",
+    retryable: true,
+    from: error,
+  });
 }
 
 function firstBytes(file: OpenFile, sizeBytes: number): Uint8Array {

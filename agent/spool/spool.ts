@@ -17,6 +17,9 @@
  *
  * When the disk says no: for want of room DiskFullError, for another reason (EIO, EROFS, EACCES, …) OperationError with
  * `retryable`; in both cases nothing of the batch is stored. When a sync fails, LostSyncError, and nothing more is taken.
+ *
+ * Known limit: where a sync fails and the unsynced bytes can't be cut off either, they stay in the page cache until the
+ * machine restarts, and the next life takes them for stored.
  */
 import { Buffer } from "node:buffer";
 import { DiskFullError, errorCode, LostSyncError, OperationError, reasonOf } from "../base/errors.ts";
@@ -90,19 +93,13 @@ export class Spool implements SpoolApi {
   static async open(options: SpoolOptions): Promise<Spool> {
     const { files, dir, log } = options;
     const startMs = performance.now();
-    files.makeFolder(dir);
-    const plan = planRecovery(files, dir, options.floorSequence);
+    const plan = planFor(options);
     await carryOut(files, dir, plan, log);
-    const report = {
-      ...reportOf(plan),
-      setAside: setAsideNames(files, dir),
-      elapsedMs: performance.now() - startMs,
-    };
-    const { setAside, ...figures } = report;
-    log.info("the spool was recovered", { dir, ...figures, setAside: setAside.length });
-    if (report.damagedReadings > 0) {
-      log.warning("readings of the last segment are damaged", { dir, ...figures });
-    }
+    const setAside = setAsideNames(files, dir);
+    const report = { ...reportOf(plan), setAside, elapsedMs: performance.now() - startMs };
+    const figures = { dir, ...report, setAside: setAside.length };
+    log.info("the spool was recovered", figures);
+    if (report.damagedReadings > 0) log.warning("readings of the last segment are damaged", figures);
     if (!plan.heldKnown) log.warning("which QoS 2 ids are held is not known any more", { dir });
     return new Spool(options, plan, report);
   }
@@ -218,6 +215,10 @@ export class Spool implements SpoolApi {
     return first.sealed(writer.seed);
   }
 
+  /**
+   * Takes a batch back. Once a new segment was tried for its sequences, nothing more is written to the one before:
+   * should the new file come back in a crash, the readings from its first sequence on would be taken to be there.
+   */
   #takeBack(writer: SegmentWriter | undefined): void {
     this.#held.undo();
     this.#givenNext = this.nextSequence();
@@ -229,8 +230,9 @@ export class Spool implements SpoolApi {
       });
     }
     if (writer === this.#writer && reason === undefined) return;
-    writer?.close();
-    if (writer === this.#writer) this.#writer = undefined;
+    if (writer !== this.#writer) writer?.close();
+    this.#writer?.close();
+    this.#writer = undefined;
   }
 
   /** Syncs what was written; then it belongs to the stream, and the segment before a new one is sealed. */
@@ -246,6 +248,22 @@ export class Spool implements SpoolApi {
     this.#list.add(writer);
     this.#list.nextSequence = nextSequence;
     this.#waiters.wake(nextSequence);
+  }
+}
+
+function planFor({ files, dir, floorSequence }: SpoolOptions): RecoveryPlan {
+  try {
+    files.makeFolder(dir);
+    return planRecovery(files, dir, floorSequence);
+  } catch (error) {
+    if (error instanceof OperationError) throw error;
+    throw new OperationError({
+      operation: "open spool",
+      place: dir,
+      cause: reasonOf(error),
+      remedy: "let spool.dir name a folder that the agent's user can read and write",
+      from: error,
+    });
   }
 }
 

@@ -137,15 +137,42 @@ Deno.test("spool: a new file that can't be removed again is no harm", async () =
   assert.deepEqual([texts(after), after.isHeld(5), after.isHeld(6)], [["a", "b", "c"], true, false]);
 });
 
-Deno.test("spool: recovery that can't make durable what it found ends the process", async () => {
+Deno.test("spool: recovery that can't sync what it found writes it anew, and ends the process when it can't", async () => {
   for (const verb of ["syncData", "syncFolder"] as const) {
     const files = new FakeFiles();
-    await store((await open(files)).spool, "a");
-    files.failAt(1, "EIO", [verb]);
+    const { spool } = await open(files);
+    await store(spool, "a");
+    spool.addReading(message2("b", 9), arrival);
+    files.syncGate = new Promise(() => {});
+    spool.commit().catch(() => {}); // killed here: "b" is in the page cache only
+    files.syncGate = undefined;
+    files.failAll("EIO", [verb]);
     await assert.rejects(
       open(files),
       (error) => error instanceof LostSyncError && error.place.startsWith(dir),
     );
+    files.failAt(1, "EIO", [verb]);
+    const { spool: next, log } = await open(files);
+    assert.match(log.text, /written anew/);
+    files.crash("lost");
+    const { spool: last } = await open(files);
+    assert.deepEqual([texts(next), texts(last), last.isHeld(9)], [["a", "b"], ["a", "b"], true]);
+    assert.equal(last.segments()[0]!.id, spool.segments()[0]!.id);
+    assert.equal(files.list(dir).length, 1);
+  }
+});
+
+Deno.test("spool: a new segment that failed and comes back in a crash hides nothing that was stored after it", async () => {
+  for (let seed = 0; seed < 40; seed++) {
+    const files = new FakeFiles();
+    const { spool } = await open(files, 450);
+    await store(spool, "a", "b");
+    spool.addReading(message("too large for this segment".repeat(5)), arrival);
+    files.failAt(3, "ENOSPC", ["create", "append"]);
+    await assert.rejects(spool.commit(), DiskFullError);
+    await store(spool, "c", "d");
+    files.crash("half", seed);
+    assert.deepEqual(texts((await open(files, 450)).spool), ["a", "b", "c", "d"], `seed ${seed}`);
   }
 });
 
