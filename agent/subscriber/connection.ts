@@ -20,10 +20,10 @@ import type { Transport } from "./transport.ts";
 /** How a connection ended. */
 export interface ConnectionEnd {
   /**
-   * "stopped": we were asked to. "full": the disk takes no more. "refused": a CONNACK said no. "silent": the broker closed
+   * "stopped": we were asked to. "full": the disk has no room. "disk": it refuses for another reason. "refused": a CONNACK said no. "silent": the broker closed
    * or kept silent before CONNACK. "closed": the broker closed later. "failed": anything else.
    */
-  kind: "stopped" | "full" | "refused" | "silent" | "closed" | "failed";
+  kind: "stopped" | "full" | "disk" | "refused" | "silent" | "closed" | "failed";
   reason: string;
   /** Reason code of CONNACK or of the broker's DISCONNECT. */
   code: number | undefined;
@@ -121,7 +121,7 @@ export class Connection {
   /** Says goodbye where there is somebody to say it to. */
   async #finish(end: ReceiveEnd): Promise<void> {
     if (this.#connackAtMs === undefined || this.#failure !== undefined) return;
-    if (end.kind === "stopped" || end.kind === "full") await this.#loop.sayGoodbye(normalDisconnect);
+    if (["stopped", "full", "disk"].includes(end.kind)) await this.#loop.sayGoodbye(normalDisconnect);
     if (end.kind === "malformed" && this.parts.version === 5) {
       await this.#loop.sayGoodbye(malformedDisconnect);
     }
@@ -135,7 +135,8 @@ export class Connection {
     if (this.#failure !== undefined) return { ...this.#failure, ...rest };
     switch (end?.kind) {
       case "full":
-        return { kind: "full", reason: end.reason, ...rest };
+      case "disk":
+        return { kind: end.kind, reason: end.reason, ...rest };
       case "malformed":
         return { kind: "failed", reason: `malformed: ${end.reason}`, ...rest };
       case "lost":

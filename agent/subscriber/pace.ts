@@ -3,63 +3,76 @@
  * messages; but a broker that sends no more than 20 unacknowledged messages would be held to 20 a pause. So now and then the
  * pause is left out for a moment, and for longer where that brings clearly more messages.
  */
-import { largeBatchBytes, paceProbeMs, paceRunMs, paceSkipMax } from "../limits.ts";
+import { largeBatchBytes, paceCheckMs, paceProbeMs, paceRunMs, paceSkipMax } from "../limits.ts";
+
+/** Messages over a span of time that begins with a batch whose own messages belong to what was before. */
+class Span {
+  #startMs: number | undefined;
+  #messages = 0;
+  elapsedMs = 0;
+
+  clear(): void {
+    this.#startMs = undefined;
+    this.#messages = 0;
+    this.elapsedMs = 0;
+  }
+
+  add(messages: number, nowMs: number): void {
+    if (this.#startMs === undefined) this.#startMs = nowMs;
+    else this.#messages += messages;
+    this.elapsedMs = nowMs - this.#startMs;
+  }
+
+  get perMs(): number {
+    return this.elapsedMs > 0 ? this.#messages / this.elapsedMs : 0;
+  }
+}
 
 export class Pace {
   #state: "pausing" | "probing" | "running" = "pausing";
-  /** Messages per ms of the last cycle with a pause. */
-  #pausingRate = 0;
-  #cyclesToProbe = 1;
-  #skip = 1;
-  #cycleStartMs: number;
-  #sliceStartMs = 0;
-  #sliceMessages = 0;
+  /** With pauses, and without. The broker's system may hold small packets back during a pause: they come right after it. */
+  readonly #pausing = new Span();
+  readonly #unpaused = new Span();
+  /** Pauses before the next probe; doubles with each that is in vain. */
+  #pauses = 2;
+  #left = 2;
+  #runUntilMs = 0;
 
   /** `nowMs` never steps and shows fractions of a millisecond. */
   constructor(
     private readonly windowMs: number,
     private readonly nowMs: () => number = () => performance.now(),
-  ) {
-    this.#cycleStartMs = nowMs();
-  }
+  ) {}
 
   /** A batch has been acknowledged: how long to wait before the next read, ms. */
   pauseMs(batchBytes: number, batchMessages: number): number {
+    if (batchBytes >= largeBatchBytes) return 0;
     const nowMs = this.nowMs();
-    if (batchBytes >= largeBatchBytes) {
-      this.#cycleStartMs = nowMs;
+    if (this.#state === "pausing") {
+      this.#pausing.add(batchMessages, nowMs);
+      if (this.#left-- > 0) return this.windowMs;
+      this.#state = "probing";
+      this.#unpaused.clear();
       return 0;
     }
-    if (this.#state !== "pausing") return this.#runOn(nowMs, batchMessages);
-    this.#pausingRate = batchMessages / Math.max(nowMs - this.#cycleStartMs, 0.001);
-    this.#cycleStartMs = nowMs;
-    if (--this.#cyclesToProbe > 0) return this.windowMs;
-    this.#state = "probing";
-    this.#startSlice(nowMs);
+    this.#unpaused.add(batchMessages, nowMs);
+    const { elapsedMs, perMs } = this.#unpaused;
+    if (elapsedMs < (this.#state === "probing" ? paceProbeMs : paceCheckMs)) return 0;
+    const worthwhile = perMs > 2 * this.#pausing.perMs;
+    if (!worthwhile) return this.#pause(Math.min(this.#pauses * 2, paceSkipMax));
+    if (this.#state === "probing") this.#runUntilMs = nowMs + paceRunMs;
+    else if (nowMs >= this.#runUntilMs) return this.#pause(2); // what pauses would bring by now shows only with pauses
+    this.#state = "running";
+    this.#unpaused.clear();
     return 0;
   }
 
-  #runOn(nowMs: number, batchMessages: number): number {
-    this.#sliceMessages += batchMessages;
-    const elapsedMs = nowMs - this.#sliceStartMs;
-    if (elapsedMs < (this.#state === "probing" ? paceProbeMs : paceRunMs)) return 0;
-    const worthwhile = this.#state === "probing" && this.#sliceMessages > 2 * this.#pausingRate * elapsedMs;
-    if (worthwhile && this.#sliceMessages > 1) {
-      this.#state = "running";
-      this.#skip = 1;
-      this.#startSlice(nowMs);
-      return 0;
-    }
-    // a probe in vain makes the next one rarer; after a run one pause shows what pausing brings now
-    if (this.#state === "probing") this.#skip = Math.min(this.#skip * 2, paceSkipMax);
+  #pause(pauses: number): number {
     this.#state = "pausing";
-    this.#cyclesToProbe = this.#skip;
-    this.#cycleStartMs = nowMs;
+    this.#pauses = pauses;
+    this.#left = pauses - 1;
+    this.#pausing.clear();
+    this.#pausing.add(0, this.nowMs());
     return this.windowMs;
-  }
-
-  #startSlice(nowMs: number): void {
-    this.#sliceStartMs = nowMs;
-    this.#sliceMessages = 0;
   }
 }

@@ -3,6 +3,7 @@
  * Nothing is copied; what is not whole yet stays in the buffer.
  */
 import type { IConnackPacket, IDisconnectPacket, Packet } from "mqtt-packet";
+import { controlPacketBytesMax } from "../limits.ts";
 import type { IncomingReading } from "../spool/spool_types.ts";
 import { headerFault, parseControlPacket } from "./control_packet.ts";
 import { Drain } from "./drain.ts";
@@ -137,12 +138,16 @@ export class PacketWalk {
   }
 
   #takePubrel(): Step | undefined {
-    if (this.#frame.bodyEnd - this.#frame.bodyStart > pubrelBytesMax) {
-      return malformed({ reason: "PUBREL of a wrong length" });
-    }
-    if (this.#frame.bodyEnd > this.buffer.end) return this.#await(this.#frame.bodyEnd);
-    const packetId = decodePubrel(this.buffer.bytes, this.#frame, this.version);
+    const { buffer } = this;
+    const { bodyStart, bodyEnd } = this.#frame;
+    if (bodyEnd - bodyStart > controlPacketBytesMax) return malformed({ reason: "PUBREL of a wrong length" });
+    if (bodyEnd > buffer.end) return this.#await(bodyEnd);
+    const packetId = decodePubrel(buffer.bytes, this.#frame, this.version);
     if (typeof packetId !== "number") return malformed(packetId);
+    if (bodyEnd - bodyStart > 3) { // with properties, which nobody sends
+      const packet = parseControlPacket(buffer.bytes.subarray(buffer.start, bodyEnd), this.version);
+      if (!("cmd" in packet)) return malformed(packet);
+    }
     this.sink.release(packetId);
     return undefined;
   }
@@ -172,9 +177,6 @@ export class PacketWalk {
     return taken;
   }
 }
-
-/** A PUBREL with all that MQTT 5 allows in it (3.6.2): id, reason, and properties that nobody needs. */
-const pubrelBytesMax = 64 * 1024;
 
 function malformed(fault: Malformed): Step {
   return { kind: "malformed", reason: fault.reason };

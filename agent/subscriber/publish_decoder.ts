@@ -109,14 +109,18 @@ export function checkProperties(bytes: Uint8Array, publish: Publish): Malformed 
   return fault === undefined ? undefined : { reason: `PUBLISH ${fault}` };
 }
 
-/**
- * The packet id of a whole PUBREL, or what is wrong with it. A reason code other than 0 (3.6.2.1: 0x92, the broker does
- * not know the id) is taken as a release as well: there is nothing left to wait for.
- */
+/** The packet is unknown to the broker (3.6.2.1); a release all the same, for there is nothing left to wait for. */
+const packetIdentifierNotFound = 0x92;
+
+/** The packet id of a whole PUBREL, or what is wrong with it. Its properties, if any, are not looked at. */
 export function decodePubrel(bytes: Uint8Array, frame: Frame, version: ProtocolVersion): number | Malformed {
   const length = frame.bodyEnd - frame.bodyStart;
   if (frame.flags !== 2) return { reason: "PUBREL with wrong flags" };
   if (length < 2 || (version === 4 && length !== 2)) return { reason: "PUBREL of a wrong length" };
   const packetId = bytes[frame.bodyStart]! << 8 | bytes[frame.bodyStart + 1]!;
+  const reason = length > 2 ? bytes[frame.bodyStart + 2]! : 0;
+  if (reason !== 0 && reason !== packetIdentifierNotFound) {
+    return { reason: `PUBREL with reason code ${reason}` };
+  }
   return packetId === 0 ? { reason: "PUBREL with packet id 0" } : packetId;
 }

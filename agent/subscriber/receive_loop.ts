@@ -15,13 +15,15 @@ import type { QueuedWatch } from "./queued_watch.ts";
 import type { ReceiveBuffer } from "./receive_buffer.ts";
 import type { Transport } from "./transport.ts";
 
-/** Why reading ended. What was read before is stored and acknowledged, except with "full" and "lost". */
+/** Why reading ended. What was read before is stored and acknowledged, except with "full", "disk" and "lost". */
 export type ReceiveEnd =
   | { kind: "stopped" }
   | { kind: "end of stream" }
   | { kind: "lost"; reason: string }
   | { kind: "malformed"; reason: string }
-  | { kind: "full"; reason: string };
+  | { kind: "full"; reason: string }
+  /** The disk refuses for another reason than want of room. */
+  | { kind: "disk"; reason: string };
 
 export interface ReceiveParts {
   transport: Transport;
@@ -45,6 +47,7 @@ export class ReceiveLoop {
   committing = false;
   /** Bytes read since the start of the connection. */
   readBytes = 0;
+  #commitError: unknown;
   #wake: (() => void) | undefined;
   #reading: Promise<number | null> | undefined;
 
@@ -58,8 +61,9 @@ export class ReceiveLoop {
       return await this.#run(stop);
     } catch (error) {
       if (error instanceof LostSyncError) throw error;
-      if (error instanceof DiskFullError) return { kind: "full", reason: reasonOf(error) };
-      return { kind: "lost", reason: reasonOf(error) };
+      const reason = reasonOf(error);
+      if (error !== this.#commitError) return { kind: "lost", reason };
+      return { kind: error instanceof DiskFullError ? "full" : "disk", reason };
     } finally {
       stop.removeEventListener("abort", wake);
     }
@@ -130,6 +134,9 @@ export class ReceiveLoop {
     this.committing = true;
     try {
       await intake.commit();
+    } catch (error) {
+      this.#commitError = error;
+      throw error;
     } finally {
       this.committing = false;
     }
@@ -141,13 +148,15 @@ export class ReceiveLoop {
   }
 
   async #drain(stop: AbortSignal): Promise<ReceiveEnd | undefined> {
-    const { walk, buffer } = this.parts;
+    const { walk, buffer, fullReason } = this.parts;
     const drain = walk.beginDrain();
     while (true) {
       buffer.start += drain.take(buffer.bytes, buffer.start, buffer.end);
       if (drain.done) break;
       const end = await this.#read(stop);
       if (end !== undefined) return end;
+      const reason = fullReason();
+      if (reason !== undefined) return { kind: "full", reason };
     }
     walk.endDrain(drain);
     return undefined;

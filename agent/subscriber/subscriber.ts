@@ -100,8 +100,9 @@ export class Subscriber {
   async run(signal: AbortSignal): Promise<void> {
     try {
       while (!signal.aborted) {
-        if (this.#round.signal.aborted) this.#round = new AbortController();
-        await this.#turn(AbortSignal.any([signal, this.#round.signal]));
+        this.#round = new AbortController();
+        const stop = AbortSignal.any([signal, this.#round.signal]);
+        while (!stop.aborted) await this.#turn(stop);
       }
     } finally {
       this.#standing = { state: "stopped" };
@@ -168,12 +169,16 @@ export class Subscriber {
 
   async #wait(end: ConnectionEnd, stop: AbortSignal): Promise<void> {
     const { clock, log, fullReason } = this.options;
-    const full = end.kind === "full";
-    const reason = full ? `spool full: ${end.reason}` : end.reason;
-    const delayMs = full && fullReason() !== undefined ? fullPollMs : this.#backoff.nextMs();
+    const paused = end.kind === "full" || end.kind === "disk";
+    const reason = end.kind === "full"
+      ? `spool full: ${end.reason}`
+      : end.kind === "disk"
+      ? `the spool can't be written: ${end.reason}`
+      : end.reason;
+    const delayMs = paused && fullReason() !== undefined ? fullPollMs : this.#backoff.nextMs();
     const nextTryMs = clock.wallMs() + delayMs;
-    this.#standing = { state: full ? "paused" : "waiting", reason, nextTryMs };
-    if (full) log.warning("Reception pauses", { reason });
+    this.#standing = { state: paused ? "paused" : "waiting", reason, nextTryMs };
+    if (paused) log.warning("Reception pauses", { reason });
     else log.warning("Not connected to the broker", { reason, delayMs });
     await clock.sleep(delayMs, stop);
   }
