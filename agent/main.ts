@@ -47,11 +47,12 @@ class RealTerminal implements Terminal {
   }
 }
 
-/** Says on one line what failed, where, why and what to do. */
+/** Says what failed, where, why and what to do: on one line, or on one for each problem of a configuration. */
 function report(error: unknown): number {
   const text = error instanceof OperationError ? error.message : reasonOf(error);
+  const lines = text.split("\n").map((line) => `${safeText(line)}\n`).join("");
   try {
-    Deno.stderr.writeSync(new TextEncoder().encode(`sensorlog-agent: ${safeText(text)}\n`));
+    Deno.stderr.writeSync(new TextEncoder().encode(`sensorlog-agent: ${lines}`));
   } catch {
     // nobody reads it
   }

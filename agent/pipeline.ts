@@ -123,15 +123,21 @@ export class Pipeline implements AgentApi {
     lock.release();
   }
 
+  /** The settings that hold, which is not all of a configuration that was read again. */
+  get inForce(): Settings {
+    return this.settings;
+  }
+
   /** Takes over the keys that need no restart, as `compareSettings` names them; the rest stays as it was. */
   reload(next: Settings): void {
-    const { mqtt, spool } = this.settings;
+    const { mqtt, spool, log } = this.settings;
     const { topics, exclude, qos, username, password } = next.mqtt;
     const { maxSizeBytes, minFreeBytes } = next.spool;
     this.settings = {
       ...this.settings,
       mqtt: { ...mqtt, topics, exclude, qos, username, password },
       spool: { ...spool, maxSizeBytes, minFreeBytes },
+      log: { ...log, level: next.log.level },
     };
     this.stages.subscriber.reload(this.settings.mqtt);
     this.stages.cleaner.reload(this.settings.spool);

@@ -53,6 +53,8 @@ export function safeJson(value: unknown, indent?: number): string {
   const units = (char: string) => Array.from({ length: char.length }, (_, i) => char.charCodeAt(i));
   // an indented text has line feeds of its own; those inside strings are escaped by JSON already
   return JSON.stringify(value, null, indent).replace(unsafe, (char) => {
-    return char === "\n" ? char : units(char).map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");
+    return char === "\n"
+      ? char
+      : units(char).map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");
   });
 }

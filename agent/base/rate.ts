@@ -31,7 +31,9 @@ export class Rate {
 
   #advance(): void {
     const now = Math.floor(this.clock.bootMs() / slotMs);
-    for (let slot = Math.max(this.#slot + 1, now - slots + 1); slot <= now; slot++) this.#counts[slot % slots] = 0;
+    for (let slot = Math.max(this.#slot + 1, now - slots + 1); slot <= now; slot++) {
+      this.#counts[slot % slots] = 0;
+    }
     this.#slot = Math.max(this.#slot, now);
   }
 }

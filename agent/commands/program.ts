@@ -78,6 +78,7 @@ function describe(host: Host, finish: Finish): Command {
 
 function addRun(program: Command, host: Host, finish: Finish): void {
   const command = program.command("run")
+    .summary("subscribes, stores, ships and cleans: what the service runs")
     .description(
       "Subscribes, stores, ships and cleans until it is told to stop; what the service runs.\n\n" +
         "SIGTERM or Ctrl-C stops reading, acknowledges what is stored, ships for at most 5 s and ends; a second " +
@@ -95,6 +96,7 @@ function addRun(program: Command, host: Host, finish: Finish): void {
 
 function addCheck(program: Command, host: Host, finish: Finish): void {
   const command = program.command("check")
+    .summary("configuration, disk, clock, broker and outputs, line by line")
     .description(
       "Goes through configuration, disk, clock, broker and outputs: line by line what is well (✓), what is " +
         "doubtful (!) and what is not (✗), and what to do about it. Changes nothing; ends with 1 when something is not well.",
@@ -112,6 +114,7 @@ function addCheck(program: Command, host: Host, finish: Finish): void {
 
 function addStatus(program: Command, host: Host, finish: Finish): void {
   const command = program.command("status")
+    .summary("what the running agent does, and what wants attention")
     .description(
       "Shows what the running agent does: alarms and what to do about them, connection, spool, outputs, clock. " +
         "Ends with 0 when all is well, 1 when something wants attention, 3 when no agent answers.",
@@ -130,6 +133,7 @@ function addStatus(program: Command, host: Host, finish: Finish): void {
 
 function addTail(program: Command, host: Host, finish: Finish): void {
   const command = program.command("tail")
+    .summary("readings as they are stored, live")
     .description(
       "Shows readings as they are stored, live. They are on disk by then, and perhaps not shipped yet.",
     )
@@ -147,6 +151,7 @@ function addTail(program: Command, host: Host, finish: Finish): void {
 
 function addSpool(program: Command, host: Host, finish: Finish): void {
   const spool = program.command("spool")
+    .summary("what is on disk, while the agent runs or not")
     .description("Looks at what is on disk, while the agent runs or not. Nothing is changed.");
   const about: ["ls" | "verify" | "cat", string, [string, string][]][] = [
     ["ls", "Lists the segments: name, readings, first sequence, size.", [
@@ -180,6 +185,7 @@ function addSpool(program: Command, host: Host, finish: Finish): void {
 
 function addDead(program: Command, host: Host, finish: Finish): void {
   const dead = program.command("dead")
+    .summary("readings that an output refused for their own fault")
     .description(
       "Readings that an output refused for their own fault. They are kept until you send them again or drop them. " +
         "Asks the running agent; when none runs, works on its files.",
@@ -242,6 +248,7 @@ function addDead(program: Command, host: Host, finish: Finish): void {
 
 function addVersion(program: Command, host: Host, finish: Finish): void {
   const command = program.command("version")
+    .summary("version, commit and architecture")
     .description("Shows version, commit and architecture.")
     .option("--json", "as a JSON object")
     .action(async (_options, command: Command) => {

@@ -5,11 +5,12 @@ import { realFiles } from "../base/files.ts";
 import { Logger } from "../base/logger.ts";
 import { Notifier } from "../base/notify.ts";
 import { SystemClock } from "../base/system_clock.ts";
-import { compareSettings, type LoadedSettings, loadSettings } from "../config.ts";
+import { compareSettings, loadSettings } from "../config.ts";
 import { assertLimits } from "../limits.ts";
 import { Pipeline } from "../pipeline.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 import { SocketServer } from "../status/socket_server.ts";
+import { assertOwner } from "./owner.ts";
 import type { CommonOptions, Host } from "./program.ts";
 
 const statusTextMs = 5_000;
@@ -23,6 +24,7 @@ export async function run({ terminal, version }: Host, options: CommonOptions): 
   const notifier = new Notifier();
   const fatal = catchStrayErrors();
   try {
+    assertOwner(settings.spool.dir);
     for (const warning of settings.warnings) log.warning(warning);
     log.notice("the agent starts", {
       version,
@@ -30,12 +32,12 @@ export async function run({ terminal, version }: Host, options: CommonOptions): 
       configuration: settings.file ?? "defaults",
     });
     const pipeline = await Pipeline.open(settings, { files: realFiles, clock, log, version });
-    const service = new Service(pipeline, settings, options.config, log, notifier);
+    const service = new Service(pipeline, settings.socket, options.config, log, notifier);
     await Promise.race([service.run(terminal.stop), fatal.promise]);
     log.notice("the agent has stopped");
     return 0;
   } catch (error) {
-    log.error(error instanceof OperationError ? error.message : reasonOf(error), stackOf(error));
+    for (const line of linesOf(error)) log.error(line, stackOf(error));
     return 1;
   } finally {
     fatal.release();
@@ -47,17 +49,13 @@ export async function run({ terminal, version }: Host, options: CommonOptions): 
 
 /** The pipeline with what is around it: socket, service manager, signals. */
 class Service {
-  #settings: LoadedSettings;
-
   constructor(
     private readonly pipeline: Pipeline,
-    settings: LoadedSettings,
+    private readonly socketPath: string,
     private readonly configFile: string | undefined,
     private readonly log: Logger,
     private readonly notifier: Notifier,
-  ) {
-    this.#settings = settings;
-  }
+  ) {}
 
   async run(stop: AbortSignal): Promise<void> {
     const { pipeline, notifier, log } = this;
@@ -86,9 +84,9 @@ class Service {
   /** Without the socket the agent does its work all the same; only `status` and its like can't ask it. */
   async #openSocket(): Promise<SocketServer | undefined> {
     try {
-      return await SocketServer.open(this.#settings.socket, this.pipeline, this.log);
+      return await SocketServer.open(this.socketPath, this.pipeline, this.log);
     } catch (error) {
-      this.log.error(error instanceof OperationError ? error.message : reasonOf(error));
+      for (const line of linesOf(error)) this.log.error(line);
       return undefined;
     }
   }
@@ -107,7 +105,7 @@ class Service {
     notifier.reloading();
     try {
       const next = loadSettings(this.configFile);
-      const { reloadable, needsRestart } = compareSettings(this.#settings, next);
+      const { reloadable, needsRestart } = compareSettings(pipeline.inForce, next);
       for (const warning of next.warnings) log.warning(warning);
       for (const key of reloadable) log.notice("a changed key is in force", { key });
       for (const key of needsRestart) log.warning("a changed key needs a restart of the agent", { key });
@@ -116,14 +114,18 @@ class Service {
       }
       pipeline.reload(next);
       log.level = next.log.level;
-      this.#settings = next;
     } catch (error) {
-      const reason = reasonOf(error);
-      log.error("the configuration can't be taken over; the earlier one stays in force", { reason });
+      for (const line of linesOf(error)) log.error(line);
+      log.error("the configuration is not taken over; the earlier one stays in force");
     } finally {
       notifier.ready();
     }
   }
+}
+
+/** An error of ours in full; a wrong configuration has a line for each problem. */
+function linesOf(error: unknown): string[] {
+  return error instanceof OperationError ? error.message.split("\n") : [reasonOf(error)];
 }
 
 /** One line for `systemctl status`. */

@@ -205,13 +205,7 @@ function sumRow(one: OutputStatus): Row {
 }
 
 function clockRow({ clock }: Snapshot): Row {
-  const known = {
-    yes: "synchronised",
-    no: "not synchronised",
-    unknown: "nobody can say whether it is synchronised",
-  };
-  const tone: Tone = clock.synchronised === "no" ? "warn" : "plain";
-  return { label: "clock", text: `${known[clock.synchronised]}; ${clock.decision}`, tone };
+  return { label: "clock", text: clock.decision, tone: clock.synchronised === "no" ? "warn" : "plain" };
 }
 
 function renderRow(row: Row, { columns, colour }: RenderOptions): string[] {

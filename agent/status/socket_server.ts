@@ -7,7 +7,8 @@ import type { AgentApi } from "./agent_api.ts";
 import { handle, refusal } from "./handle.ts";
 
 export class SocketServer {
-  readonly #stop = new AbortController();
+  readonly #stopAnswers = new AbortController();
+  readonly #stopServer = new AbortController();
   readonly #server: Deno.HttpServer<Deno.UnixAddr>;
   #active = 0;
 
@@ -16,7 +17,7 @@ export class SocketServer {
     const umask = Deno.umask(0o117);
     try {
       this.#server = Deno.serve(
-        { path, signal: this.#stop.signal, onListen() {}, onError: (error) => this.#onError(error) },
+        { path, signal: this.#stopServer.signal, onListen() {}, onError: (error) => this.#onError(error) },
         (request, info) => this.#answer(request, info),
       );
     } finally {
@@ -45,12 +46,11 @@ export class SocketServer {
     }
   }
 
-  /** Ends running answers and stops listening; the socket's file goes with it. */
+  /** Ends running answers, in the middle only when they don't end soon; the socket's file goes with it. */
   async close(): Promise<void> {
-    this.#stop.abort();
-    let timer: number | undefined;
-    const late = new Promise<void>((done) => timer = setTimeout(done, socketCloseMs));
-    await Promise.race([this.#server.finished, late]);
+    this.#stopAnswers.abort();
+    const timer = setTimeout(() => this.#stopServer.abort(), socketCloseMs);
+    await this.#server.shutdown();
     clearTimeout(timer);
   }
 
@@ -67,7 +67,7 @@ export class SocketServer {
       this.#active--;
     };
     info.completed.then(done, done);
-    return await handle(this.api, request, AbortSignal.any([request.signal, this.#stop.signal]));
+    return await handle(this.api, request, AbortSignal.any([request.signal, this.#stopAnswers.signal]));
   }
 
   #onError(error: unknown): Response {

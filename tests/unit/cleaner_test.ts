@@ -43,7 +43,7 @@ class Bench {
       spool,
       settings: this.settings,
       confirmedBelow: () => this.confirmed,
-      reserve: { restore: () => Promise.resolve(void this.restored++) },
+      reserve: { restore: () => Promise.resolve(++this.restored > 0) },
     });
   }
 

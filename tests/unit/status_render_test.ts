@@ -50,7 +50,11 @@ Deno.test("status: a connection or an output that is not well wants attention, o
   assert.deepEqual((["waiting", "paused", "no broker configured"] as const).map(broker), [true, true, true]);
   const output = (state: OutputStatus["state"]) => wantsAttention(withOutput({ state }));
   assert.deepEqual((["starting", "well", "waiting for clock"] as const).map(output), [false, false, false]);
-  assert.deepEqual((["retrying", "paused"] as const).map(output), [false, true], "retrying alarms when it lasts");
+  assert.deepEqual(
+    (["retrying", "paused"] as const).map(output),
+    [false, true],
+    "retrying alarms when it lasts",
+  );
 });
 
 Deno.test("status: paused says why, waiting when the next try comes", () => {
@@ -100,25 +104,28 @@ Deno.test("status: nothing configured is said, not left out", () => {
 
 Deno.test("status: no line is wider than the terminal, whatever comes from the network", () => {
   const foreign = fc.string({ unit: "binary", maxLength: 300 });
-  fc.assert(fc.property(foreign, fc.integer({ min: 30, max: 200 }), (from, columns) => {
-    const subscriber = {
-      ...wellSnapshot.subscriber,
-      state: "waiting" as const,
-      reason: from,
-      filters: [{ filter: from, granted: "refused" as const }],
-    };
-    const output = { ...wellOutput, name: from, reason: from, lastError: { atMs: 0, text: from } };
-    const alarms = [{ code: "x", text: from, remedy: from, sinceMs: 0 }];
-    const spool = { ...wellSnapshot.spool, setAside: [from] };
-    const snapshot = { ...wellSnapshot, subscriber, outputs: [output], alarms, spool };
-    for (const line of renderStatus(snapshot, { columns, colour: false })) {
-      assert.ok(line.length <= columns, `${line.length} > ${columns}: ${line}`);
-      assert.ok(!/[\p{Cc}\p{Cf}]/u.test(line));
-    }
-    const painted = renderStatus(snapshot, { columns, colour: true }).join("\n");
-    // deno-lint-ignore no-control-regex
-    assert.ok(!/\x1b(?!\[(0|1|2|31|32|33)m)/.test(painted), "only our own colours");
-  }));
+  fc.assert(
+    fc.property(foreign, fc.integer({ min: 30, max: 200 }), (from, columns) => {
+      const subscriber = {
+        ...wellSnapshot.subscriber,
+        state: "waiting" as const,
+        reason: from,
+        filters: [{ filter: from, granted: "refused" as const }],
+      };
+      const output = { ...wellOutput, name: from, reason: from, lastError: { atMs: 0, text: from } };
+      const alarms = [{ code: "x", text: from, remedy: from, sinceMs: 0 }];
+      const spool = { ...wellSnapshot.spool, setAside: [from] };
+      const snapshot = { ...wellSnapshot, subscriber, outputs: [output], alarms, spool };
+      for (const line of renderStatus(snapshot, { columns, colour: false })) {
+        assert.ok(line.length <= columns, `${line.length} > ${columns}: ${line}`);
+        assert.ok(!/[\p{Cc}\p{Cf}]/u.test(line));
+      }
+      const painted = renderStatus(snapshot, { columns, colour: true }).join("\n");
+      // deno-lint-ignore no-control-regex
+      assert.ok(!/\x1b(?!\[(0|1|2|31|32|33)m)/.test(painted), "only our own colours");
+    }),
+    { numRuns: 50 },
+  );
 });
 
 Deno.test("status: wrapping loses no word", () => {
