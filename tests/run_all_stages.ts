@@ -1,0 +1,63 @@
+/** What `deno task ok` and `deno task test` run, in order: quick ones first, each with what it needs before it. */
+
+export interface Stage {
+  name: string;
+  /** Arguments for deno. */
+  args: string[];
+  timeoutS: number;
+  /** The folder whose tests it runs. */
+  folder?: string;
+  /** Shows the output while it comes, not only after a failure. */
+  live?: boolean;
+  /** What comes later makes no sense without this stage. */
+  needed?: boolean;
+}
+
+const locked = ["--lock=deno.lock", "--frozen"];
+
+/** Tests of a folder. Their types were checked by a stage of its own. */
+function tests(name: string, folder: string, timeoutS: number, options: Partial<Stage> = {}): Stage {
+  const parallel = folder === "tests/unit" ? ["--parallel"] : [];
+  return {
+    name,
+    folder,
+    args: ["test", ...locked, "--no-check", "-A", ...parallel, folder],
+    timeoutS,
+    ...options,
+  };
+}
+
+/** A program of the project. */
+function program(
+  name: string,
+  script: string,
+  timeoutS: number,
+  options: Partial<Stage> = {},
+  ...args: string[]
+): Stage {
+  return { name, args: ["run", ...locked, "-A", script, ...args], timeoutS, live: true, ...options };
+}
+
+/** Stages of one list run side by side: these only read the sources. */
+const reading: Stage[] = [
+  { name: "format", args: ["fmt", "--check"], timeoutS: 60 },
+  { name: "lint", args: ["lint"], timeoutS: 60 },
+  { name: "types", args: ["check", ...locked, "."], timeoutS: 180 },
+  tests("repository rules", "tests/repo", 120),
+];
+
+export const okStages: Stage[][] = [
+  reading,
+  [tests("unit", "tests/unit", 180)],
+  [tests("model", "tests/model", 180)],
+];
+
+export const allStages: Stage[][] = [
+  ...okStages,
+  [program("install", "tests/lab/install.ts", 600, { needed: true })],
+  [program("compile", "agent/build/compile.ts", 600, { needed: true })],
+  [tests("lab", "tests/lab", 240)],
+  [tests("integration", "tests/integration", 600, { live: true })],
+  [tests("fault", "tests/fault", 600, { live: true })],
+  [program("crash harness", "tests/fault/prove_crash.ts", 600, {}, "--runs", "60")],
+];
