@@ -104,6 +104,17 @@ export class Sink implements AsyncDisposable {
     );
   }
 
+  /** Ends early when the sink does. */
+  #sleep(timeMs: number): Promise<void> {
+    return new Promise((done) => {
+      const timer = setTimeout(done, timeMs);
+      this.#stop.signal.addEventListener("abort", () => {
+        clearTimeout(timer);
+        done();
+      }, { once: true });
+    });
+  }
+
   async #template(request: Request, name: string): Promise<Response> {
     if (request.method === "PUT" || request.method === "POST") {
       this.templates.set(name, JSON.parse(await readBody(request)));
@@ -120,7 +131,7 @@ export class Sink implements AsyncDisposable {
     const number = ++this.bulkRequests;
     const fault = typeof this.fault === "function" ? this.fault(number) : this.fault;
     const body = await readBody(request);
-    if (fault?.delayMs !== undefined) await new Promise((done) => setTimeout(done, fault.delayMs));
+    if (fault?.delayMs !== undefined) await this.#sleep(fault.delayMs);
     if (fault?.cut === "before") return cutResponse("");
     if (fault?.status !== undefined) {
       const error = { error: { type: "lab_exception", reason: "the test wants this" }, status: fault.status };
