@@ -142,9 +142,9 @@ export class Connection {
       case "lost":
       case "end of stream": {
         const how = end.kind === "lost"
-          ? `the connection broke: ${end.reason}`
+          ? `the connection broke (${end.reason})`
           : "the broker closed the connection";
-        if (connectedMs === undefined) return { kind: "silent", reason: `${how} before CONNACK`, ...rest };
+        if (connectedMs === undefined) return { kind: "silent", reason: this.#beforeConnack(how), ...rest };
         return {
           kind: "closed",
           reason: this.#spoken === undefined ? how : `the broker says ${this.#spoken.text}`,
@@ -154,6 +154,17 @@ export class Connection {
       default:
         return { kind: "stopped", reason: "stopped", ...rest };
     }
+  }
+
+  /** What may be meant by a connection that ends without an answer. */
+  #beforeConnack(how: string): string {
+    const plain = this.parts.settings.url?.startsWith("mqtt:") === true;
+    const hint = /CertificateRequired|HandshakeFailure/.test(how)
+      ? "; the broker asks for a client certificate: mqtt.cert_file and mqtt.key_file"
+      : plain
+      ? "; does this port expect TLS (mqtts:)"
+      : "";
+    return `${how} before CONNACK${hint}`;
   }
 
   /** CONNACK. Returns whether the connection goes on. */

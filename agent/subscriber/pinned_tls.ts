@@ -7,29 +7,61 @@ import { connect, type TLSSocket } from "node:tls";
 import type { MqttSettings } from "../settings.ts";
 import type { Place, Transport } from "./transport.ts";
 
-/** Connects, and refuses a broker whose certificate has another fingerprint. */
+/**
+ * Handshakes that were given up and still hang. A node:tls socket that is destroyed during its handshake keeps its file
+ * descriptor until the peer closes (Deno 2.6), so these are left alone, and there are no more than a few of them.
+ */
+let hanging = 0;
+const hangingMax = 4;
+
+/** Connects, and refuses a broker whose certificate has another fingerprint. `signal` ends the attempt. */
 export function connectPinned(settings: MqttSettings, place: Place, signal: AbortSignal): Promise<Transport> {
-  const { certificatePem, key } = settings;
+  if (hanging >= hangingMax) {
+    return Promise.reject(new Error(`${hanging} earlier TLS handshakes are still without an answer`));
+  }
   const { promise, resolve, reject } = Promise.withResolvers<Transport>();
+  const socket = open(settings, place);
+  let settled = false;
+  const giveUp = () => {
+    if (socket.connecting) {
+      settled = true;
+      socket.destroy();
+    } else if (!settled) hanging++;
+    reject(new Error("given up"));
+  };
+  const settle = (): boolean => { // whether somebody still waits for it
+    signal.removeEventListener("abort", giveUp);
+    if (signal.aborted && !settled) hanging--;
+    settled = true;
+    return !signal.aborted;
+  };
+  signal.addEventListener("abort", giveUp, { once: true });
+  const fail = (error: Error) => {
+    if (!settled) settle();
+    reject(error);
+    socket.destroy();
+  };
+  socket.on("error", fail);
+  socket.once("close", () => fail(new Error("closed during the TLS handshake")));
+  socket.once("secureConnect", () => {
+    if (!settle()) return socket.destroy();
+    const fault = pinFault(socket, settings.fingerprintSha256!);
+    if (fault === undefined) return resolve(new SocketTransport(socket));
+    fail(new Error(fault));
+  });
+  return promise;
+}
+
+function open({ certificatePem, key }: MqttSettings, { hostname, port }: Place): TLSSocket {
   const socket = connect({
-    host: place.hostname,
-    port: place.port,
-    ...(isAddress(place.hostname) ? {} : { servername: place.hostname }),
+    host: hostname,
+    port,
+    ...(isAddress(hostname) ? {} : { servername: hostname }),
     rejectUnauthorized: false, // the pin says more than any CA
     ...(certificatePem === undefined || key === undefined ? {} : { cert: certificatePem, key: key.read() }),
   });
-  const giveUp = () => socket.destroy(new Error("given up"));
-  signal.addEventListener("abort", giveUp, { once: true });
-  socket.on("error", reject);
-  socket.once("close", () => reject(new Error("closed during the TLS handshake")));
-  socket.once("secureConnect", () => {
-    signal.removeEventListener("abort", giveUp);
-    const fault = pinFault(socket, settings.fingerprintSha256!);
-    if (fault === undefined) return resolve(new SocketTransport(socket));
-    socket.destroy();
-    reject(new Error(fault));
-  });
-  return promise;
+  socket.setKeepAlive(true, 30_000); // a broker that vanished in the middle of a handshake is noticed in the end
+  return socket;
 }
 
 function isAddress(hostname: string): boolean {

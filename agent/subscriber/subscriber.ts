@@ -161,7 +161,7 @@ export class Subscriber {
     const end = await this.#connect(version, stop);
     if (stop.aborted || end.kind === "stopped") return;
     if (this.#protocol.ended(version, end)) {
-      this.options.log.notice("The broker does not take MQTT 5; trying MQTT 3.1.1", { reason: end.reason });
+      this.options.log.info("MQTT 5 was not accepted; trying MQTT 3.1.1", { reason: end.reason });
       return;
     }
     await this.#wait(end, stop);

@@ -75,7 +75,7 @@ export async function connectTransport(
 function open(settings: MqttSettings, place: Place, signal: AbortSignal): Promise<Transport> {
   if (!place.tls) return openTcp(place, signal);
   if (settings.fingerprintSha256 !== undefined) return connectPinned(settings, place, signal);
-  return openTls(settings, place);
+  return openTls(settings, place, signal);
 }
 
 async function openTcp({ hostname, port }: Place, signal: AbortSignal): Promise<Transport> {
@@ -84,7 +84,11 @@ async function openTcp({ hostname, port }: Place, signal: AbortSignal): Promise<
   return new DenoTransport(connection);
 }
 
-async function openTls(settings: MqttSettings, { hostname, port }: Place): Promise<Transport> {
+async function openTls(
+  settings: MqttSettings,
+  { hostname, port }: Place,
+  signal: AbortSignal,
+): Promise<Transport> {
   const { caPem, certificatePem, key } = settings;
   // connectTls takes no signal: a late connection is closed by withPatience
   const connection = await Deno.connectTls({
@@ -93,13 +97,18 @@ async function openTls(settings: MqttSettings, { hostname, port }: Place): Promi
     ...(caPem === undefined ? {} : { caCerts: [caPem] }),
     ...(certificatePem === undefined || key === undefined ? {} : { cert: certificatePem, key: key.read() }),
   });
+  const transport = new DenoTransport(connection);
+  const abandon = () => transport.close();
+  signal.addEventListener("abort", abandon);
   try {
-    await connection.handshake();
+    if (!signal.aborted) await connection.handshake();
+    return transport;
   } catch (error) {
-    connection.close();
+    transport.close();
     throw error;
+  } finally {
+    signal.removeEventListener("abort", abandon);
   }
-  return new DenoTransport(connection);
 }
 
 /** Waits no longer than `signal` allows; what opens too late is closed. */
