@@ -2,6 +2,7 @@
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
 import { OperationError } from "../base/errors.ts";
+import { propertiesBytesMax } from "../limits.ts";
 import { checksumHolds, checksumSeed, headBytes, plausibleLength } from "../spool/format.ts";
 import { findNumberProperty, propertyTypes } from "../spool/properties.ts";
 import { ReadingDecoder } from "../spool/reader.ts";
@@ -59,7 +60,9 @@ export function letterToOutgoing(letter: DeadLetter): Outgoing {
   const view = new DataView(bytes.buffer);
   const segmentId = letter.id.slice(0, segmentIdLength);
   const length = bytes.length > headBytes ? plausibleLength(view, 0) : 0;
-  if (length !== bytes.length || !checksumHolds(bytes, view, 0, length, checksumSeed(segmentId))) {
+  if (
+    length === 0 || length !== bytes.length || !checksumHolds(bytes, view, 0, length, checksumSeed(segmentId))
+  ) {
     throw new OperationError({
       operation: "read a dead letter",
       place: letter.id,
@@ -77,13 +80,14 @@ export function letterToOutgoing(letter: DeadLetter): Outgoing {
 }
 
 function encodeReading(reading: Reading): Uint8Array {
-  const lastConnectedMs = reading.queued
-    ? findNumberProperty(reading.properties, propertyTypes.lastConnectedMs)
-    : undefined;
-  const properties = lastConnectedMs === undefined
-    ? reading.properties
-    : reading.properties.subarray(0, reading.properties.length - lastConnectedBytes);
   const batch = new RecordBatch();
+  let { properties } = reading;
+  let lastConnectedMs: number | undefined;
+  if (properties.length > propertiesBytesMax) {
+    // what is beyond the limit was added by the spool, which adds it again
+    lastConnectedMs = findNumberProperty(properties, propertyTypes.lastConnectedMs);
+    properties = properties.subarray(0, properties.length - lastConnectedBytes);
+  }
   batch.addReading(reading.sequence, 0, { ...reading, properties }, { ...reading, lastConnectedMs });
   return batch.sealed(checksumSeed(reading.segmentId));
 }
