@@ -177,7 +177,7 @@ class TransportStream extends Duplex {
 
   override _read(): void {
     this.transport.read(this.#buffer).then(
-      (count) => this.push(count === null ? null : this.#buffer.slice(0, count)),
+      (count) => count === null ? this.destroy() : this.push(this.#buffer.slice(0, count)),
       (error) => this.destroy(error),
     );
   }

@@ -52,8 +52,8 @@ export function list(host: Host, output: string | undefined, options: CommonOpti
 }
 
 function letterLine(output: string, letter: DeadLetter): string {
-  const { id, atMs, topic, status, reason } = letter;
-  return `${output} ${id} ${isoTime(atMs)} ${safeText(topic)}: ${status} ${safeText(reason)}`;
+  const { id, atMs, topic, reason } = letter;
+  return `${output} ${id} ${isoTime(atMs)} ${safeText(topic)}: ${safeText(reason)}`;
 }
 
 /** Shows one dead letter whole. */
@@ -94,7 +94,7 @@ function letterLines(output: string, letter: DeadLetter, reading: ReturnType<typ
   const shown: [string, string][] = [
     ["id", letter.id],
     ["output", output],
-    ["refused", `${isoTime(letter.atMs)}, status ${letter.status}`],
+    ["refused", isoTime(letter.atMs)],
     ["reason", letter.reason],
     ["topic", letter.topic],
     ["arrived", `${isoTime(letter.arrivalMs)}, ${letter.mark}`],

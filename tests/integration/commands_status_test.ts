@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { agentBinary } from "../lab/agent.ts";
+import { finish } from "../lab/command.ts";
+import { waitUntil } from "../lab/wait.ts";
+import { Scene } from "./commands_scene.ts";
+
+Deno.test("status: 3 without an agent, 0 when all is well, 1 when something wants attention", async () => {
+  await using scene = await Scene.open();
+  const { agent, sink } = scene;
+  const nobody = await agent.command("status");
+  assert.equal(nobody.code, 3);
+  assert.match(nobody.stderr, /no agent answers at .*agent\.sock/);
+  assert.equal(
+    JSON.parse((await agent.command("status", "--json")).stdout).error.slice(0, 16),
+    "no agent answers",
+  );
+
+  await scene.start();
+  await scene.publish([{ topic: "hall/t", payload: "21.5", qos: 1 }]);
+  await agent.waitUntil("the reading to arrive", (snapshot) => snapshot.outputs[0]!.confirmed === 1);
+  const well = await agent.command("status");
+  assert.equal(well.code, 0, well.stdout);
+  const text = well.stdout.replace(/\s+/g, " ");
+  for (
+    const part of [
+      /broker connected, mqtt:\/\/127\.0\.0\.1/,
+      /subscribed to # \(QoS 1\)/,
+      /1 stored = 1 confirmed \+ 0 waiting \+ 0 dead \+ 0 dropped \+ 0 damaged/,
+      /cloud well, elasticsearch at http/,
+      /clock synchronised/,
+    ]
+  ) assert.match(text, part);
+
+  sink.fault = { refuse: () => 400 };
+  await scene.publish([{ topic: "hall/t", payload: "22", qos: 1 }]);
+  await agent.waitUntil("a dead letter", (snapshot) => snapshot.outputs[0]!.dead === 1);
+  const wants = await agent.command("status");
+  assert.equal(wants.code, 1);
+  assert.match(wants.stdout, /^attention .*\n?.*1 reading/m);
+  assert.match(wants.stdout, /→ .*dead replay/);
+  const json = JSON.parse((await agent.command("status", "--json")).stdout);
+  assert.deepEqual([json.attention, json.outputs[0].sumHolds, json.outputs[0].dead], [true, true, 1]);
+});
+
+Deno.test("status: --watch ends well on Ctrl-C, on a closed pipe, and outlives the agent", async () => {
+  await using scene = await Scene.open();
+  await scene.start();
+  const watching = scene.begin("status", "--watch", "--json");
+  const lines = () => watching.stdout.text.trimEnd().split("\n");
+  await waitUntil(() => lines().length >= 2, 10_000, "two snapshots");
+  await scene.agent.stop();
+  await waitUntil(() => JSON.parse(lines().at(-1)!).error !== undefined, 10_000, "a line without an agent");
+  watching.signal("SIGINT");
+  assert.deepEqual(await watching.exit, { code: 0, signal: null });
+  assert.equal(watching.stderr.text, "");
+
+  const command = `'${agentBinary()}' status --watch --config '${scene.agent.configFile}'`;
+  const piped = await finish("bash", ["-c", `${command} | head -1; echo "\${PIPESTATUS[0]}"`]);
+  assert.deepEqual([piped.stdout.split("\n").at(-2), piped.stderr], ["0", ""]);
+});
+
+Deno.test("status: --watch on a terminal draws in place and leaves it as it was", async () => {
+  await using scene = await Scene.open();
+  await scene.start();
+  const command = `'${agentBinary()}' status --watch --config '${scene.agent.configFile}'`;
+  // script(1) gives it a terminal of its own
+  const child = new Deno.Command("script", {
+    args: ["--quiet", "--return", "--command", command, "/dev/null"],
+    env: { TERM: "xterm" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  let shown = "";
+  const reading = (async () => {
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) shown += text;
+  })();
+  const draws = () => shown.split("\x1b[H").length - 1;
+  await waitUntil(() => draws() >= 2, 10_000, "two pictures", { explain: () => JSON.stringify(shown) });
+  const writer = child.stdin.getWriter();
+  await writer.write(new Uint8Array([3])); // Ctrl-C
+  assert.equal((await child.status).code, 0);
+  await writer.close();
+  await reading;
+  assert.ok(shown.startsWith("\x1b[?1049h\x1b[?25l"), JSON.stringify(shown.slice(0, 100)));
+  assert.ok(shown.endsWith("\x1b[?25h\x1b[?1049l"), JSON.stringify(shown.slice(-100)));
+  assert.ok(!shown.includes("\x1b[2J"), "clearing first would flicker");
+  assert.ok(shown.includes("\x1b[32mconnected"));
+});
