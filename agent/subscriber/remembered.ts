@@ -7,7 +7,7 @@ import type { Log } from "../base/log.ts";
 import { reasonOf } from "../base/errors.ts";
 import { possibleGapsMax, protocolAgainMs } from "../limits.ts";
 import type { ProtocolVersion } from "./framing.ts";
-import type { KnownSubscriptions } from "./subscriptions.ts";
+import { type KnownSubscriptions, withoutGrants } from "./subscriptions.ts";
 
 /** A span of wall time in which messages may have been missed, ms. */
 export interface Gap {
@@ -120,6 +120,7 @@ export class Remembered {
           : "the broker had lost the session: messages at every QoS may be missing",
       });
     }
+    if (!sessionPresent) content.subscriptions = withoutGrants(content.subscriptions);
     content.queuedFromMs = sessionPresent ? content.queuedFromMs ?? lastConnectedMs : undefined;
     content.hasSession = true;
     content.lastConnectedMs = nowMs;

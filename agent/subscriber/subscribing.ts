@@ -54,7 +54,7 @@ export class Subscribing {
     if (!connectionStays || ready === undefined || ready.closed.aborted) return;
     const { filters } = this.parts.remembered.subscriptions;
     const changed = !sameSubscriptions(filters, this.#wanted());
-    if (changed) this.#next(() => this.#subscribe(ready, true));
+    if (changed) this.#next(() => this.#subscribe({ ...ready, sessionPresent: true }, true));
   }
 
   /** A connection stands: subscribes, keeps trying for refused filters, and sends the marker. Never rejects. */

@@ -84,6 +84,11 @@ export function granted(
   return { ...known, filters, ...(all && known.grantedMs === undefined ? { grantedMs: nowMs } : {}) };
 }
 
+/** The known subscriptions when the broker has a new session, in which nothing is granted yet. */
+export function withoutGrants({ filters, removed }: KnownSubscriptions): KnownSubscriptions {
+  return { filters: filters.map(({ filter, qos }) => ({ filter, qos })), removed };
+}
+
 /** The known subscriptions after the broker's answer to UNSUBSCRIBE. */
 export function unsubscribed(known: KnownSubscriptions, nowMs: number): KnownSubscriptions {
   return {
