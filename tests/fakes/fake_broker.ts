@@ -41,18 +41,16 @@ export class FakeClient {
   }
 
   /** The next packet of that kind that was not asked for before; others before it are passed over. */
-  next<C extends Packet["cmd"]>(cmd: C, timeoutMs = 5_000): Promise<Extract<Packet, { cmd: C }>> {
-    return waitUntil(
-      () => {
-        const at = this.received.findIndex((packet, i) => i >= this.#taken && packet.cmd === cmd);
-        if (at < 0) return undefined;
-        this.#taken = at + 1;
-        return this.received[at] as Extract<Packet, { cmd: C }>;
-      },
-      timeoutMs,
-      `${cmd} of client ${this.number}`,
-      { everyMs: 2, explain: () => this.received.map((packet) => packet.cmd).join(" ") },
-    );
+  async next<C extends Packet["cmd"]>(cmd: C, timeoutMs = 5_000): Promise<Extract<Packet, { cmd: C }>> {
+    const find = () => this.received.findIndex((packet, i) => i >= this.#taken && packet.cmd === cmd);
+    await waitUntil(() => find() >= 0 || this.ended, timeoutMs, `${cmd} of client ${this.number}`, {
+      everyMs: 2,
+      explain: () => this.received.map((packet) => packet.cmd).join(" "),
+    });
+    const at = find();
+    if (at < 0) throw new Error(`client ${this.number} ended without ${cmd}`);
+    this.#taken = at + 1;
+    return this.received[at] as Extract<Packet, { cmd: C }>;
   }
 
   async send(...packets: (Packet | Uint8Array)[]): Promise<void> {
