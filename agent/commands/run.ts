@@ -72,6 +72,7 @@ class Service {
       const running = pipeline.run(stop);
       notifier.ready(); // being ready needs no network: what arrives is stored from now on
       notifier.watch(() => pipeline.lives());
+      await this.#tellStatus();
       await running;
     } finally {
       clearInterval(timer);

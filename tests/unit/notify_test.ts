@@ -1,51 +1,16 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Notifier } from "../../agent/base/notify.ts";
+import { ServiceManager } from "../lab/service_manager.ts";
 import { waitUntil } from "../lab/wait.ts";
 
 const environment = (variables: Record<string, string>) => ({ get: (name: string) => variables[name] });
-
-const symbols = {
-  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
-  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
-  recv: { parameters: ["i32", "buffer", "usize", "i32"], result: "isize" },
-  close: { parameters: ["i32"], result: "i32" },
-} as const;
-
-/** A service manager that listens at a path or, with `@` before it, at an abstract name. */
-class Manager implements Disposable {
-  readonly #library = Deno.dlopen("libc.so.6", symbols);
-  readonly #socket = this.#library.symbols.socket(1, 2, 0);
-  readonly #received: string[] = [];
-
-  constructor(readonly name: string) {
-    const address = new TextEncoder().encode(`\x01\x00${name.replace(/^@/, "\0")}`);
-    assert.equal(this.#library.symbols.bind(this.#socket, address, address.length), 0);
-  }
-
-  /** Everything that has come so far. */
-  get received(): string[] {
-    const dontWait = 0x40;
-    const bytes = new Uint8Array(4_096);
-    while (true) {
-      const length = Number(this.#library.symbols.recv(this.#socket, bytes, BigInt(bytes.length), dontWait));
-      if (length < 0) return this.#received;
-      this.#received.push(new TextDecoder().decode(bytes.subarray(0, length)));
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.#library.symbols.close(this.#socket);
-    this.#library.close();
-    if (this.name.startsWith("/")) Deno.removeSync(this.name);
-  }
-}
 
 const somePath = () => join(Deno.env.get("TMPDIR") ?? "/tmp", `sensorlog-notify-${crypto.randomUUID()}`);
 
 Deno.test("notify: systemd hears of readiness, status, reload and the end, in order", () => {
   for (const name of [somePath(), `@sensorlog-notify-${crypto.randomUUID()}`]) {
-    using systemd = new Manager(name);
+    using systemd = new ServiceManager(name);
     const notifier = new Notifier(environment({ NOTIFY_SOCKET: name }));
     notifier.ready();
     notifier.status("connected\nREADY=1");
@@ -65,7 +30,7 @@ Deno.test("notify: systemd hears of readiness, status, reload and the end, in or
 });
 
 Deno.test("notify: the watchdog is told twice per interval while the agent lives, and not when it is for another", async () => {
-  using systemd = new Manager(somePath());
+  using systemd = new ServiceManager(somePath());
   let lives = true;
   const variables = { NOTIFY_SOCKET: systemd.name, WATCHDOG_USEC: "40000" };
   const notifier = new Notifier(environment({ ...variables, WATCHDOG_PID: "77" }), 77);
