@@ -65,7 +65,7 @@ export class Delivery {
     while (open.length > 0) {
       if (signal.aborted) return undefined;
       const sending = open;
-      const verdicts = await this.#attempt(() => output.send(sending, signal), signal);
+      const verdicts = await this.#attempt(() => sendAll(output, sending, signal), signal);
       if (verdicts === undefined) continue;
       const sorted = sort(sending, verdicts, refusals);
       const unburied = await this.#bury(sorted);
@@ -84,7 +84,7 @@ export class Delivery {
   sendOnce(batch: Outgoing[], signal: AbortSignal): Promise<Verdict[]> {
     return this.#inTurn(async () => {
       await this.#prepare(signal);
-      return await this.options.output.send(batch, signal);
+      return await sendAll(this.options.output, batch, signal);
     });
   }
 
@@ -179,15 +179,18 @@ export class Delivery {
   }
 }
 
+async function sendAll(output: Output, batch: Outgoing[], signal: AbortSignal): Promise<Verdict[]> {
+  const verdicts = await output.send(batch, signal);
+  if (verdicts.length === batch.length) return verdicts;
+  throw new Error(`${verdicts.length} verdicts on ${batch.length} readings`);
+}
+
 /** What is to be done with each reading; a refusal that counted often enough makes a dead letter. */
 function sort(
   batch: readonly Outgoing[],
   verdicts: readonly Verdict[],
   refusals: Map<number, number>,
 ): Sorted {
-  if (verdicts.length !== batch.length) {
-    throw new Error("an output gave another number of verdicts than readings");
-  }
   const sorted: Sorted = { confirmed: 0, dead: [], again: [], trouble: undefined };
   for (const [at, outgoing] of batch.entries()) {
     const verdict = verdicts[at]!;

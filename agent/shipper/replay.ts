@@ -44,15 +44,15 @@ export async function replay(
 ): Promise<ReplayResult> {
   const sequences = chosenSequences(state, ids);
   const result: ReplayResult = { replayed: 0, refused: 0 };
-  for (const batch of batches(state, sequences)) {
-    if (signal.aborted) return { reason: "stopped", ...result };
-    try {
+  try {
+    for (const batch of batches(state, sequences)) {
+      if (signal.aborted) return { reason: "stopped", ...result };
       await replayBatch(state, delivery, clock, batch, signal, result);
-    } catch (error) {
-      return { ...result, reason: reasonOf(error) };
     }
+    return result;
+  } catch (error) {
+    return { ...result, reason: reasonOf(error) };
   }
-  return result;
 }
 
 async function replayBatch(

@@ -1,17 +1,16 @@
 import assert from "node:assert/strict";
 import type { ArrivalTime } from "../../agent/shipper/clock_decisions.ts";
 import type { Reading } from "../../agent/spool/spool_types.ts";
-import { FakeClock } from "../fakes/fake_clock.ts";
 import { FakeFiles } from "../fakes/fake_files.ts";
-import { type Message, Surroundings } from "./shipper_fixture.ts";
+import { type Message, QuickClock, Surroundings } from "./shipper_fixture.ts";
 
 const minuteMs = 60_000;
 const trueMs = Date.UTC(2026, 0, 2, 3, 4, 5);
 const otherBoot = "cd".repeat(16);
 
 /** A boot at 1970, 30 s ago, whose clock is not synchronised. */
-function clockAt1970(): FakeClock {
-  const clock = new FakeClock(30_000, 30_000);
+function clockAt1970(): QuickClock {
+  const clock = new QuickClock(30_000, 30_000);
   clock.state = "no";
   return clock;
 }
@@ -61,7 +60,7 @@ Deno.test("clock: a boot at 1970 that synchronises later has its readings correc
 });
 
 Deno.test("clock: a step backwards at the synchronisation is a correction like any other", async () => {
-  const clock = new FakeClock(trueMs + 7 * 86_400_000, 30_000);
+  const clock = new QuickClock(trueMs + 7 * 86_400_000, 30_000);
   clock.state = "no";
   const around = await Surroundings.open({ clock });
   await stored(around);

@@ -5,6 +5,7 @@ import { OutputStates } from "../../agent/shipper/output_state.ts";
 import { Reserve } from "../../agent/base/reserve.ts";
 import { Spool } from "../../agent/spool/spool.ts";
 import type { Arrival, IncomingReading, Reading } from "../../agent/spool/spool_types.ts";
+import { setImmediate } from "node:timers";
 import { FakeClock } from "../fakes/fake_clock.ts";
 import { FakeFiles } from "../fakes/fake_files.ts";
 import { MemoryLog } from "../fakes/memory_log.ts";
@@ -55,6 +56,13 @@ export interface Message {
   properties?: Uint8Array;
 }
 
+/** Nothing here waits for more than promises, so that a turn of the event loop is enough for what is due to have run. */
+export class QuickClock extends FakeClock {
+  override async settle(): Promise<void> {
+    for (let i = 0; i < 3; i++) await new Promise<void>((done) => void setImmediate(done));
+  }
+}
+
 /** Spool, states and clock decisions over one disk; `reopen` is what a restart does. */
 export class Surroundings {
   spool!: Spool;
@@ -72,7 +80,7 @@ export class Surroundings {
   static async open(
     parts: { files?: FakeFiles; clock?: FakeClock; segmentBytes?: number } = {},
   ): Promise<Surroundings> {
-    const { files = new FakeFiles(), clock = new FakeClock(), segmentBytes } = parts;
+    const { files = new FakeFiles(), clock = new QuickClock(), segmentBytes } = parts;
     const made = new Surroundings(files, clock, new MemoryLog(), segmentBytes);
     await made.reopen();
     return made;
