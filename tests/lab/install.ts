@@ -16,6 +16,7 @@ const packages = [
   "openssl",
   "gcc",
   "libc6-dev",
+  "qemu-user",
   "qemu-user-static",
   "libc6-arm64-cross",
   "libgcc-s1-arm64-cross",

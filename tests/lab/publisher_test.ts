@@ -28,15 +28,15 @@ Deno.test("publisher: every message arrives once and in order, at each QoS, in M
         password: "secret",
         ...(tls === undefined ? {} : { caFile: made.ca.certificate }),
       });
-      const messages = Array.from({ length: 3_000 }, (_, i): Message => ({
+      const messages = Array.from({ length: 900 }, (_, i): Message => ({
         topic: `t/${i % 3}`,
         payload: String(i),
         qos: (i % 3) as 0 | 1 | 2,
       }));
       const taken: Message[] = [];
       await publisher.publish(messages, (message) => taken.push(message));
-      assert.equal(publisher.taken, 3_000);
-      assert.equal(taken.length, 3_000);
+      assert.equal(publisher.taken, 900);
+      assert.equal(taken.length, 900);
     }
   }
 });
@@ -46,7 +46,7 @@ Deno.test("publisher: a subscriber gets what was published, in order", async () 
     // with a window (20 by default) Mosquitto 2.0.11 itself lets a message overtake another of its topic and QoS
     extra: ["max_queued_messages 0", "max_inflight_messages 0"],
   });
-  const count = 5_000;
+  const count = 3_000;
   const subscriber = await subscribe(broker, count);
   await using publisher = await Publisher.connect({ port: broker.port });
   const qosOf = (i: number) => (i % 3) as 0 | 1 | 2;
