@@ -1,6 +1,7 @@
 /** What the disk refuses is not stored, not acknowledged, and harms nothing that was. */
 import assert from "node:assert/strict";
 import { DiskFullError, LostSyncError, OperationError } from "../../agent/base/errors.ts";
+import { headerBytes } from "../../agent/spool/format.ts";
 import { changingVerbs, FakeFiles, writingVerbs } from "../fakes/fake_files.ts";
 import { arrival, dir, message, message2, open, readAll, store, texts } from "./spool_setup.ts";
 
@@ -122,6 +123,10 @@ Deno.test("spool: a batch that can't be cut back is never read, although its byt
     const all = readAll(after);
     assert.deepEqual([texts(after), all.damaged, all.nextSequence], [["a", "b", "good", "better"], 0, 5]);
     assert.deepEqual([after.isHeld(5), after.isHeld(6)], [true, false]);
+    // and when the next segment can't tell which ids are held, the one with those bytes is asked
+    const last = after.segments().at(-1)!.path;
+    files.damage(last, (bytes) => bytes.fill(0, headerBytes + 5, headerBytes + 9));
+    assert.equal((await open(files, 1000)).spool.isHeld(6), false);
   }
 });
 
@@ -165,14 +170,14 @@ Deno.test("spool: recovery that can't sync what it found writes it anew, and end
 Deno.test("spool: a new segment that failed and comes back in a crash hides nothing that was stored after it", async () => {
   for (let seed = 0; seed < 40; seed++) {
     const files = new FakeFiles();
-    const { spool } = await open(files, 450);
+    const { spool } = await open(files, 500);
     await store(spool, "a", "b");
     spool.addReading(message("too large for this segment".repeat(5)), arrival);
     files.failAt(3, "ENOSPC", ["create", "append"]);
     await assert.rejects(spool.commit(), DiskFullError);
     await store(spool, "c", "d");
     files.crash("half", seed);
-    assert.deepEqual(texts((await open(files, 450)).spool), ["a", "b", "c", "d"], `seed ${seed}`);
+    assert.deepEqual(texts((await open(files, 500)).spool), ["a", "b", "c", "d"], `seed ${seed}`);
   }
 });
 

@@ -37,7 +37,7 @@ Deno.test("reader: seek goes anywhere, backwards too; beyond the end nothing is 
   const { spool } = await open(new FakeFiles(), 500);
   await store(spool, ..."abcdefgh");
   const reader = spool.reader(1);
-  for (const position of [5, 2, 8, 1, 4, 4]) {
+  for (const position of [5, 2, 8, 1, 4, 4, 3, 7, 6]) {
     reader.seek(position);
     const batch = reader.next(2, 1e6);
     assert.deepEqual([batch.fromSequence, batch.readings[0]!.sequence], [position, position]);
@@ -87,6 +87,17 @@ Deno.test("reader: a file that can't be opened for the time being is an error, n
   assert.deepEqual([rest.readings.map(textOf).join(""), rest.damaged], ["bcd", 0]);
 });
 
+Deno.test("reader: an error in the middle of a batch loses nothing of it", async () => {
+  const files = new FakeFiles();
+  const { spool } = await open(files);
+  await store(spool, ..."abc".split("").map((letter) => letter.repeat(200_000)));
+  const reader = spool.reader(1);
+  files.failAt(2, "EBADF", ["readAt"]);
+  assert.throws(() => reader.next(10, 1e6), (error) => error instanceof OperationError && error.retryable);
+  const batch = reader.next(10, 1e6);
+  assert.deepEqual([batch.readings.map((reading) => textOf(reading)[0]).join(""), batch.damaged], ["abc", 0]);
+});
+
 Deno.test("reader: what the disk can't read is damage, and the rest comes", async () => {
   const files = new FakeFiles();
   const { spool, log } = await open(files, 40_000);
@@ -109,8 +120,8 @@ Deno.test("reader: what the disk can't read is damage, and the rest comes", asyn
 Deno.test("reader: a damaged length never makes it read more than the largest record", async () => {
   const files = new FakeFiles();
   const { spool } = await open(files);
-  await store(spool, "a", "x".repeat(100_000), "b");
-  for (const length of [0, 1, 55, 0x7fffffff, 0xffffffff, recordBytesMax, 100_000_000]) {
+  await store(spool, "a", "x".repeat(4_000_000), "b", "y".repeat(3_000_000));
+  for (const length of [0, 1, 55, 0x7fffffff, 0xffffffff, recordBytesMax, recordBytesMax + 1, 6_000_000]) {
     files.damage(spool.segments()[0]!.path, (bytes) => {
       new DataView(bytes.buffer).setUint32(headerBytes + heldBytes + 8, length, true);
       return bytes;
@@ -125,8 +136,12 @@ Deno.test("reader: a damaged length never makes it read more than the largest re
       },
     });
     try {
-      const batch = reader.next(10, 1e6);
-      assert.deepEqual([batch.damaged, batch.readings.map((reading) => textOf(reading)[0])], [1, ["x", "b"]]);
+      const batch = reader.next(10, 1e7);
+      assert.deepEqual([batch.damaged, batch.readings.map(({ payload }) => payload.length)], [1, [
+        4e6,
+        1,
+        3e6,
+      ]]);
     } finally {
       globalThis.Uint8Array = original;
     }
@@ -138,7 +153,7 @@ Deno.test("reader: a damaged length never makes it read more than the largest re
 Deno.test("reader: a payload that holds whole records can't pass itself off as records", async () => {
   const files = new FakeFiles();
   const { spool } = await open(files);
-  await store(spool, "inner");
+  await store(spool, "one", "two", "three");
   const stolen = files.content(spool.segments()[0]!.path);
   const other = new FakeFiles();
   const { spool: victim } = await open(other);

@@ -187,6 +187,16 @@ Deno.test("recovery: what the disk can't read is set aside or skipped, and the r
   ]]);
 });
 
+Deno.test("recovery: a disk that fails once and then answers costs nothing", async () => {
+  for (let n = 1; n <= 20; n++) {
+    const { files } = await threeSegments();
+    files.failAt(n, "EIO", ["open", "readAt"]);
+    const { spool } = await open(files);
+    files.heal();
+    assert.deepEqual([texts(spool).join(""), spool.setAside()], ["abcdef", []], `call ${n}`);
+  }
+});
+
 Deno.test("recovery: a file of another user is refused with what to do, and nothing is changed", async () => {
   for (const code of ["EACCES", "EMFILE"]) {
     const { files, segments } = await threeSegments();
