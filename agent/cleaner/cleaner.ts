@@ -234,9 +234,12 @@ export class Cleaner {
 
   async #restoreReserve(): Promise<void> {
     const { freeBytes } = this.#measure();
-    const enough = freeMarks(this.#settings).roomBytes + reserveBytes;
-    if (this.#shortage !== undefined || freeBytes === undefined || freeBytes < enough) return;
-    await this.#parts.reserve?.restore();
+    if (freeBytes === undefined || freeBytes < freeMarks(this.#settings).roomBytes + reserveBytes) return;
+    try {
+      await this.#parts.reserve?.restore();
+    } catch (error) {
+      this.#parts.log.debug("the reserve can't be made", { reason: reasonOf(error) }); // tried again next time
+    }
   }
 }
 

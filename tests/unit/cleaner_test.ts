@@ -18,8 +18,8 @@ class Bench {
   readonly log = new MemoryLog();
   confirmed: number[] = [1];
   freeBytes = plenty;
-  refusesUnlink = false;
   restored = 0;
+  reserveFails = false;
   readonly cleaner: Cleaner;
   settings: SpoolSettings;
 
@@ -43,7 +43,12 @@ class Bench {
       spool,
       settings: this.settings,
       confirmedBelow: () => this.confirmed,
-      reserve: { restore: () => Promise.resolve(++this.restored > 0) },
+      reserve: {
+        restore: () => {
+          this.restored++;
+          return this.reserveFails ? Promise.reject(new Error("EIO")) : Promise.resolve(true);
+        },
+      },
     });
   }
 
@@ -279,5 +284,8 @@ Deno.test("cleaner: the reserve is made again only when there is room", async ()
     bench.freeBytes = plenty;
     await bench.cleaner.round();
     assert.equal(bench.restored, 1);
+    bench.reserveFails = true;
+    await bench.cleaner.round(); // no reason to end
+    assert.equal(bench.restored, 2);
   });
 });

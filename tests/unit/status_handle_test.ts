@@ -177,7 +177,10 @@ Deno.test("socket: a tail gives readings as lines, says what was missed, and end
   assert.equal(second!.payload_base64, "/wA=");
   assert.deepEqual(await next(), [{ skipped: 7 }]);
   assert.deepEqual(api.asked, [["tail", "a/#"]]);
+  const waiting = reader.read();
+  await new Promise((done) => setTimeout(done, 0)); // it waits for the next reading now
   await reader.cancel();
+  assert.ok((await waiting).done);
   assert.ok(api.tailEnded, "nothing goes on for a reader that is gone");
 });
 
