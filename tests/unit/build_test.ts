@@ -34,6 +34,9 @@ Deno.test("compile: the bundle is one file that runs by itself, with its commit 
     join(dir, "main.ts"),
     `import { version } from ${JSON.stringify(version)};
     import { parse } from "yaml";
+    import { isDeepStrictEqual } from "util";
+    import * as arrow from "apache-arrow";
+    if (!isDeepStrictEqual({ ...arrow.default }, {})) throw new Error("Arrow is in it");
     const { object, number } = await import("zod");
     console.log(version, JSON.stringify(object({ a: number() }).parse(parse("a: 1"))), "ñ");\n`,
   );

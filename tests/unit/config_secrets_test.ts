@@ -105,6 +105,12 @@ Deno.test("config: no error shows a secret, wherever the secret was written", ()
     );
   }
   loadWatching(folder, full);
+  // a line without its key, or without a quote, becomes part of its neighbour
+  loadWatching(folder, `mqtt:\n  qos: 1\n    ${inline}\n  client_id: a\n`);
+  loadWatching(folder, `plant: vigo\n  ${inline}\n`);
+  loadWatching(folder, `outputs:\n  "o: ${inline}\n  ": {type: elasticsearch}\n`);
+  loadWatching(folder, `labels:\n  ? a\n    ${inline}\n  : b\n`);
+  loadWatching(folder, `mqtt: {qos: 1, "password ${inline}": x}\n`);
 });
 
 Deno.test("config: no error shows a secret, however the file is garbled", () => {
@@ -217,6 +223,8 @@ Deno.test("secrets: one that everybody may read is warned of, one that can't be 
   using folder = new Folder();
   const yaml = "outputs: {o: {type: elasticsearch, urls: [https://h], api_key_file: key}}";
   const about = (line: string) => line.includes("can be read by every user");
+  assert.equal(folder.load(yaml).warnings.filter(about).length, 0);
+  folder.put("key", apiKey, 0o640);
   assert.equal(folder.load(yaml).warnings.filter(about).length, 0);
   folder.put("key", apiKey, 0o644);
   assert.match(
