@@ -126,10 +126,10 @@ export function drop(
   host: Host,
   output: string,
   ids: string[],
-  options: CommonOptions & { all: boolean },
+  options: CommonOptions & { all?: boolean },
 ): Promise<number> {
   const { terminal } = host;
-  if (options.all === ids.length > 0) {
+  if ((options.all ?? false) === ids.length > 0) {
     throw new ConfigError({
       operation: "dead drop",
       place: output,

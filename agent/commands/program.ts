@@ -190,18 +190,22 @@ function addDead(program: Command, host: Host, finish: Finish): void {
       "Readings that an output refused for their own fault. They are kept until you send them again or drop them. " +
         "Asks the running agent; when none runs, works on its files.",
     );
-  const call = async (
-    command: Command,
-    what: (commands: typeof import("./dead.ts"), options: CommonOptions) => Promise<number>,
-  ) => {
-    finish(await what(await import("./dead.ts"), command.optsWithGlobals<CommonOptions>()));
-  };
+  addDeadLooking(dead, host, finish);
+  addDeadActing(dead, host, finish);
+  examples(dead, [
+    ["sensorlog-agent dead ls", "what was refused, and why"],
+    ["sensorlog-agent dead replay cloud", "again, after the reason is mended"],
+  ]);
+}
+
+function addDeadLooking(dead: Command, host: Host, finish: Finish): void {
   const ls = dead.command("ls").argument("[output]", "only those of this output")
     .description("Lists dead letters: id, when, topic, reason.")
     .option("--json", "one JSON object per line")
-    .action((output: string | undefined, _options, command: Command) =>
-      call(command, (commands, options) => commands.list(host, output, options))
-    );
+    .action(async (output: string | undefined, _options, command: Command) => {
+      const { list } = await import("./dead.ts");
+      finish(await list(host, output, command.optsWithGlobals<CommonOptions>()));
+    });
   examples(ls, [
     ["sensorlog-agent dead ls", "of all outputs"],
     ["sensorlog-agent dead ls cloud --json", "of one, for a script"],
@@ -209,19 +213,24 @@ function addDead(program: Command, host: Host, finish: Finish): void {
   const show = dead.command("show").argument("<output>").argument("<id>", "as `dead ls` shows it")
     .description("Shows one dead letter whole: the reading, why it was refused, where it was to go.")
     .option("--json", "as one JSON object")
-    .action((output: string, id: string, _options, command: Command) =>
-      call(command, (commands, options) => commands.show(host, output, id, options))
-    );
+    .action(async (output: string, id: string, _options, command: Command) => {
+      const { show } = await import("./dead.ts");
+      finish(await show(host, output, id, command.optsWithGlobals<CommonOptions>()));
+    });
   examples(show, [
     ["sensorlog-agent dead show cloud 00a1b2c3d4e5f607-42", "why it was refused"],
     ["sensorlog-agent dead show cloud 00a1b2c3d4e5f607-42 --json", "for a script"],
   ]);
+}
+
+function addDeadActing(dead: Command, host: Host, finish: Finish): void {
   const replay = dead.command("replay").argument("<output>").argument("[ids...]", "which ones (default: all)")
     .description("Sends dead letters again, after the reason is mended. What is refused again stays.")
     .option("--json", "the result as JSON")
-    .action((output: string, ids: string[], _options, command: Command) =>
-      call(command, (commands, options) => commands.replay(host, output, ids, options))
-    );
+    .action(async (output: string, ids: string[], _options, command: Command) => {
+      const { replay } = await import("./dead.ts");
+      finish(await replay(host, output, ids, command.optsWithGlobals<CommonOptions>()));
+    });
   examples(replay, [
     ["sensorlog-agent dead replay cloud", "all of an output"],
     ["sensorlog-agent dead replay cloud 00a1b2c3d4e5f607-42", "one"],
@@ -230,19 +239,13 @@ function addDead(program: Command, host: Host, finish: Finish): void {
     .description("Gives dead letters up for good; they count as dropped.")
     .option("--all", "all of this output")
     .option("--json", "the result as JSON")
-    .action((output: string, ids: string[], options: { all?: boolean }, command: Command) =>
-      call(
-        command,
-        (commands, common) => commands.drop(host, output, ids, { ...common, all: options.all ?? false }),
-      )
-    );
+    .action(async (output: string, ids: string[], _options, command: Command) => {
+      const { drop } = await import("./dead.ts");
+      finish(await drop(host, output, ids, command.optsWithGlobals<CommonOptions & { all?: boolean }>()));
+    });
   examples(drop, [
     ["sensorlog-agent dead drop cloud 00a1b2c3d4e5f607-42", "one"],
     ["sensorlog-agent dead drop cloud --all", "all of an output"],
-  ]);
-  examples(dead, [
-    ["sensorlog-agent dead ls", "what was refused, and why"],
-    ["sensorlog-agent dead replay cloud", "again, after the reason is mended"],
   ]);
 }
 
