@@ -151,7 +151,7 @@ Deno.test("config: no error shows a secret, however the file is garbled", () => 
       }
       loadWatching(folder, yaml);
     }),
-    { numRuns: 500 },
+    { numRuns: 300 },
   );
 });
 
