@@ -100,6 +100,7 @@ export class Cleaner {
     const { spool } = this.#parts;
     const settings = this.#settings;
     const fullReason = this.fullReason();
+    this.#raiseAlarms();
     const bytesPerS = this.#growth.perS();
     const measure = this.#measure();
     return {
