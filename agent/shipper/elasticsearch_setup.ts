@@ -28,7 +28,8 @@ export interface SetupOptions {
 
 /** Privileges of a key that can do all that the agent does; the first two may be missing. */
 const clusterPrivileges = ["monitor", "manage_index_templates"];
-const indexPrivileges = ["create_doc", "auto_configure"];
+/** The last two both let it make the index of a new day. */
+const indexPrivileges = ["create_doc", "auto_configure", "create_index"];
 
 export class ElasticsearchSetup {
   constructor(private readonly options: SetupOptions) {}
@@ -170,9 +171,12 @@ export class ElasticsearchSetup {
       cluster: Record<string, boolean>;
       index: Record<string, Record<string, boolean>>;
     };
-    const missing = (granted: Record<string, boolean>) => Object.keys(granted).filter((one) => !granted[one]);
-    const lacking = missing(Object.values(index)[0] ?? {});
-    const wishes = missing(cluster);
+    const granted = Object.values(index)[0] ?? {};
+    const lacking = [
+      ...(granted["create_doc"] ? [] : ["create_doc"]),
+      ...(granted["auto_configure"] || granted["create_index"] ? [] : ["auto_configure"]),
+    ];
+    const wishes = clusterPrivileges.filter((one) => !cluster[one]);
     const findings: Finding[] = [];
     if (lacking.length > 0) {
       const remedy = `give it ${lacking.join(", ")} on ${templatePattern(this.options.target)}`;

@@ -69,12 +69,8 @@ const clock = {
     }),
 };
 
-/** Attempts follow each other quickly, so that a fault's end is noticed at once. */
-const quick = { nextMs: () => 60, reset: () => {} };
-
 /** A shipper that runs, over a spool of its own. `await using` stops it. */
 export class Shipping {
-  readonly log = new MemoryLog();
   readonly #stop = new AbortController();
   #running: Promise<void> = Promise.resolve();
   #stored = 0;
@@ -83,6 +79,9 @@ export class Shipping {
     private readonly dir: string,
     private readonly spool: Spool,
     readonly shipper: Shipper,
+    readonly log: MemoryLog,
+    /** How many pauses there have been. */
+    readonly attempts: () => number,
   ) {}
 
   static async start(
@@ -110,18 +109,11 @@ export class Shipping {
       nextSequence: spool.nextSequence(),
       target: (whole.index ?? whole.dataStream)!,
     });
-    const shipper = new Shipper({
-      output,
-      state,
-      spool,
-      decisions,
-      clock,
-      log,
-      whenFull: "block",
-      backoff: quick,
-    });
-    const shipping = new Shipping(dir, spool, shipper);
-    shipping.log.lines.push = (...lines) => log.lines.push(...lines);
+    let pauses = 0;
+    // attempts follow each other quickly, so that a fault's end is noticed at once
+    const backoff = { nextMs: () => (pauses++, 60), reset: () => {} };
+    const shipper = new Shipper({ output, state, spool, decisions, clock, log, whenFull: "block", backoff });
+    const shipping = new Shipping(dir, spool, shipper, log, () => pauses);
     shipping.#running = shipper.run(shipping.#stop.signal);
     return shipping;
   }
