@@ -8,6 +8,7 @@ import { reasonOf } from "../base/errors.ts";
 import type { MqttSettings } from "../settings.ts";
 import type { ProtocolVersion } from "./framing.ts";
 import type { Gate } from "./gate.ts";
+import { KeepAlive, noTimer } from "./keep_alive.ts";
 
 /** What a broker answered for one filter: the granted QoS, or a reason code from 128 on. */
 export interface Grant {
@@ -29,17 +30,25 @@ export interface SessionParts {
 
 export class Session {
   readonly #client: MqttClient;
+  #keepAlive: KeepAlive | undefined;
   /** Rejects what waits for an answer: npm:mqtt forgets to, for what it was asked after the connection broke. */
-  readonly #ended = new AbortController();
+  readonly #waiting = new Set<(reason: Error) => void>();
 
   constructor(parts: SessionParts) {
-    this.#client = new MqttClient(() => parts.gate, {
-      ...clientOptions(parts),
-      timerVariant: keepAliveTimer(parts.alive, () => this.#client.sendPing()),
-    });
+    this.#client = new MqttClient(() => parts.gate, clientOptions(parts));
     this.#client.on("error", (error) => parts.onFailure(reasonOf(error)));
     this.#client.on("close", () => parts.onFailure("the connection was closed"));
-    this.#client.on("connect", () => parts.onConnect());
+    this.#client.on("connect", () => {
+      const intervalS = this.#client.keepalive ?? 0; // the broker may have named another one
+      this.#keepAlive = new KeepAlive({
+        intervalS,
+        ping: () => this.#client.sendPing(),
+        alive: parts.alive,
+        onDead: () =>
+          parts.onFailure(`the broker is silent: no answer to PINGREQ (keep-alive ${intervalS} s)`),
+      });
+      parts.onConnect();
+    });
     this.#client.connect();
   }
 
@@ -50,13 +59,14 @@ export class Session {
   subscribe(filters: { filter: string; qos: 0 | 1 | 2 }[]): Promise<Grant[]> {
     const { promise, resolve, reject } = this.#answer<Grant[]>();
     const map = Object.fromEntries(filters.map(({ filter, qos }) => [filter, { qos, rh: 1 }]));
-    this.#client.subscribe(map, (error, _subscriptions, packet) => {
+    this.#client.subscribe(map, (error, asked, packet) => {
       // a refused filter is an error to npm:mqtt; what was granted stands in the packet all the same
       const granted = packet?.granted;
-      if (granted === undefined || granted.length !== filters.length) {
+      if (asked === undefined || granted === undefined || granted.length !== asked.length) {
         return reject(error ?? new Error("no answer to SUBSCRIBE"));
       }
-      resolve(filters.map(({ filter }, i) => ({ filter, code: granted[i] as number })));
+      // in the order of the packet, which is not ours: a filter such as "7" goes before others
+      resolve(asked.map(({ topic }, i) => ({ filter: topic, code: granted[i] as number })));
     });
     return promise;
   }
@@ -77,36 +87,18 @@ export class Session {
 
   /** Lets go of the client and closes its stream. */
   end(): void {
-    this.#ended.abort();
+    this.#keepAlive?.stop();
     this.#client.end(true);
+    for (const reject of this.#waiting) reject(new Error("the connection was closed"));
   }
 
   #answer<T>(): PromiseWithResolvers<T> {
-    const answer = Promise.withResolvers<T>();
-    this.#ended.signal.addEventListener("abort", () => answer.reject(new Error("the connection was closed")));
-    return answer;
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    this.#waiting.add(reject);
+    const forget = () => this.#waiting.delete(reject);
+    promise.then(forget, forget);
+    return { promise, resolve, reject };
   }
-}
-
-/**
- * npm:mqtt asks twice per keep-alive interval whether to send PINGREQ or to give up, and knows nothing of the messages
- * that the gate takes. While the connection is alive, or the disk is waited for, it is not asked; PINGREQ is sent all the
- * same, for the broker has a keep-alive of its own (3.1.2.10).
- */
-export function keepAliveTimer(alive: () => boolean, ping: () => void) {
-  return {
-    set(ask: () => void, everyMs: number): ReturnType<typeof setInterval> {
-      let ticks = 0;
-      return setInterval(() => {
-        ticks++;
-        if (!alive()) ask();
-        else if (ticks % 2 === 0) ping();
-      }, everyMs);
-    },
-    clear(timer: ReturnType<typeof setInterval>): void {
-      clearInterval(timer);
-    },
-  };
 }
 
 function clientOptions({ settings, version }: SessionParts): IClientOptions {
@@ -117,7 +109,7 @@ function clientOptions({ settings, version }: SessionParts): IClientOptions {
     clientId,
     clean: false,
     keepalive: keepAliveS,
-    reschedulePings: true,
+    timerVariant: noTimer,
     reconnectPeriod: 0,
     connectTimeout: 2 ** 31 - 1, // ours is shorter
     resubscribe: false,

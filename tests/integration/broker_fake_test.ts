@@ -97,23 +97,23 @@ Deno.test("broker: a refused filter is an alarm, the others work, and it is aske
   let code = 0x87;
   await using broker = new FakeBroker(async (client) => {
     await client.answerConnect();
-    await client.answerSubscribe(1, code);
+    await client.answerSubscribe(code, 1); // npm:mqtt puts a name that is a number first
     while (!client.ended) await client.answerSubscribe(code);
   });
-  await using agent = await TestAgent.start({ url: broker.url, topics: ["good", "bad"], qos: 1 }, {
+  await using agent = await TestAgent.start({ url: broker.url, topics: ["good", "7"], qos: 1 }, {
     hurry: 100,
   });
   await agent.connected();
   assert.deepEqual(agent.status.filters, [{ filter: "good", granted: 1 }, {
-    filter: "bad",
+    filter: "7",
     granted: "refused",
   }]);
   const alarm = agent.status.alarms[0]!;
   assert.equal(alarm.code, "filter_refused");
-  assert.match(alarm.text, /bad: not authorized \(135\)/);
+  assert.match(alarm.text, /7: not authorized \(135\)/);
   code = 1;
   await agent.until("the alarm to end", ({ alarms }) => alarms.length === 0);
-  assert.deepEqual(agent.status.filters[1], { filter: "bad", granted: 1 });
+  assert.deepEqual(agent.status.filters[1], { filter: "7", granted: 1 });
   await agent.stop();
 });
 
@@ -243,7 +243,7 @@ Deno.test("broker: PINGRESP that never comes ends the connection, also half-way 
   });
   await using agent = await TestAgent.start({ url: broker.url, keepAliveS: 1 });
   await agent.connected();
-  await agent.until("the end of patience", ({ reason }) => /Keepalive timeout/.test(reason ?? ""), 5_000);
+  await agent.until("the end of patience", ({ reason }) => /no answer to PINGREQ/.test(reason ?? ""), 5_000);
   await agent.until("a new connection", ({ reconnects }) => reconnects === 1);
   assert.ok(broker.clients[0]!.received.some((packet) => packet.cmd === "pingreq"));
 });

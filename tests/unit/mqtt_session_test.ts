@@ -7,7 +7,7 @@ import type { ConnectionEnd } from "../../agent/subscriber/connection.ts";
 import { reasonName, spokenReason } from "../../agent/subscriber/control_packet.ts";
 import { sameConnection } from "../../agent/subscriber/mqtt_settings.ts";
 import { ProtocolChoice } from "../../agent/subscriber/protocol_choice.ts";
-import { keepAliveTimer } from "../../agent/subscriber/session.ts";
+import { KeepAlive } from "../../agent/subscriber/keep_alive.ts";
 import { TakeoverWatch } from "../../agent/subscriber/takeover_watch.ts";
 import { parseBrokerUrl } from "../../agent/subscriber/transport.ts";
 import { FakeClock } from "../fakes/fake_clock.ts";
@@ -60,27 +60,41 @@ Deno.test("mqtt session: three early closes in a row, or reason 142, say that th
   assert.match(alarms.list()[0]!.text, /taken the session over/);
 });
 
-/** Runs the timer over `ticks` half intervals; `alive` is asked for each. */
-async function ticked(alive: boolean[]): Promise<string> {
-  let text = "";
+/** Runs a keep-alive over half intervals of 1 ms; `alive` is asked in each. */
+async function beat(alive: boolean[]): Promise<string> {
+  const heard: string[] = [];
   const left = [...alive];
   const done = Promise.withResolvers<void>();
-  const timer = keepAliveTimer(() => {
-    const one = left.shift() ?? false;
-    if (left.length === 0) done.resolve();
-    return one;
-  }, () => text += "ping ");
-  const id = timer.set(() => text += "ask ", 1);
+  const keepAlive = new KeepAlive({
+    intervalS: 0.002,
+    ping: () => heard.push("ping"),
+    alive: () => {
+      if (left.length === 1) setTimeout(done.resolve, 0);
+      return left.shift() ?? true;
+    },
+    onDead: () => heard.push("dead"),
+  });
   await done.promise;
-  timer.clear(id);
-  return text.trim();
+  keepAlive.stop();
+  return heard.join(" ");
 }
 
-Deno.test("mqtt session: a connection that shows life is never given up, and the broker gets its PINGREQ all the same", async () => {
-  assert.equal(await ticked([true, true, true, true]), "ping ping");
-  assert.equal(await ticked([false, false, false]), "ask ask ask"); // npm:mqtt: nothing, PINGREQ, the end
-  assert.equal(await ticked([true, false, true, true]), "ask ping");
-  assert.equal(await ticked([false, true, true, true]), "ask ping ping");
+Deno.test("mqtt session: PINGREQ goes out every interval, and one and a half of them in silence are the end", async () => {
+  assert.match(await beat([true, true, true, true]), /^ping ping/);
+  assert.match(await beat([false, false, true, false, true]), /^ping ping/);
+  assert.equal(await beat([false, false, false]), "ping dead");
+  assert.equal(await beat([true, false, false, false]), "ping dead");
+});
+
+Deno.test("mqtt session: a keep-alive of 0 means none", async () => {
+  const keepAlive = new KeepAlive({
+    intervalS: 0,
+    ping: assert.fail,
+    alive: assert.fail,
+    onDead: assert.fail,
+  });
+  await new Promise((done) => setTimeout(done, 5));
+  keepAlive.stop();
 });
 
 Deno.test("mqtt session: broker URLs name host and port, and never show user or password", () => {
