@@ -1,138 +1,14 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import "../../agent/base/libc.ts"; // loaded once: not a leak of the first test
-import { realFiles } from "../../agent/base/files.ts";
+import { type Files, realFiles } from "../../agent/base/files.ts";
+import { receiveStuckMs } from "../../agent/limits.ts";
 import { Pipeline } from "../../agent/pipeline.ts";
-import type { ElasticsearchSettings, Settings } from "../../agent/settings.ts";
-import { Spool } from "../../agent/spool/spool.ts";
-import type { Snapshot } from "../../agent/status/snapshot.ts";
-import { FakeClock } from "../fakes/fake_clock.ts";
+import { FakeBroker } from "../fakes/fake_broker.ts";
+import { HurriedClock } from "../fakes/hurried_clock.ts";
 import { MemoryLog } from "../fakes/memory_log.ts";
-import { Sink } from "../lab/sink.ts";
 import { waitUntil } from "../lab/wait.ts";
-
-const MiB = 1024 * 1024;
-const encoder = new TextEncoder();
-
-function outputTo(url: string): ElasticsearchSettings {
-  return {
-    type: "elasticsearch",
-    name: "cloud",
-    urls: [url],
-    caPem: undefined,
-    apiKey: undefined,
-    username: undefined,
-    password: undefined,
-    proxy: undefined,
-    index: "mqtt-%Y.%m.%d",
-    dataStream: undefined,
-    manageTemplate: true,
-  };
-}
-
-function settingsFor(dir: string, outputs: ElasticsearchSettings[]): Settings {
-  return {
-    plant: "vigo",
-    hostIp: "192.0.2.1",
-    labels: {},
-    labelsFromTopic: undefined,
-    mqtt: {
-      url: undefined,
-      caPem: undefined,
-      fingerprintSha256: undefined,
-      username: undefined,
-      password: undefined,
-      certificatePem: undefined,
-      key: undefined,
-      clientId: "agent",
-      topics: ["#"],
-      exclude: [],
-      qos: 1,
-      maxPayloadBytes: MiB,
-      statusTopic: undefined,
-      keepAliveS: 60,
-    },
-    spool: { dir, maxSizeBytes: 64 * MiB, minFreeBytes: MiB, syncWindowMs: 20, whenFull: "block" },
-    outputs,
-    log: { format: "text", level: "info" },
-    socket: join(dir, "agent.sock"),
-    file: undefined,
-  };
-}
-
-/** Puts readings on disk, as an earlier life of the agent would have. */
-async function store(dir: string, payloads: string[]): Promise<void> {
-  const spool = await Spool.open({ files: realFiles, dir, log: new MemoryLog(), floorSequence: 1 });
-  const clock = new FakeClock();
-  const { bootId } = clock;
-  const arrival = {
-    wallMs: clock.wallMs(),
-    bootMs: clock.bootMs(),
-    bootId,
-    synchronised: "yes" as const,
-    queued: false,
-    lastConnectedMs: undefined,
-  };
-  for (const payload of payloads) {
-    spool.addReading({
-      qos: 1,
-      retain: false,
-      duplicate: false,
-      packetId: 1,
-      topic: encoder.encode("hall/t"),
-      payload: encoder.encode(payload),
-      properties: new Uint8Array(),
-      truncated: false,
-    }, arrival);
-  }
-  await spool.commit();
-  await spool.close();
-}
-
-interface Bench {
-  dir: string;
-  sink: Sink;
-  log: MemoryLog;
-  open(outputs?: ElasticsearchSettings[]): Promise<Pipeline>;
-}
-
-async function withBench(test: (bench: Bench) => Promise<void>): Promise<void> {
-  const dir = await Deno.makeTempDir({ prefix: "sensorlog-pipeline-" });
-  await using sink = new Sink();
-  const log = new MemoryLog();
-  const open = (outputs = [outputTo(sink.url)]) =>
-    Pipeline.open(settingsFor(dir, outputs), {
-      files: realFiles,
-      clock: new FakeClock(),
-      log,
-      version: "0.1.0",
-    });
-  try {
-    await test({ dir, sink, log, open });
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
-
-/** Runs a pipeline until its snapshot shows something, and then until `during` ends. */
-async function running(
-  pipeline: Pipeline,
-  until: (snapshot: Snapshot) => boolean,
-  during: () => Promise<void> = () => Promise.resolve(),
-): Promise<void> {
-  const stop = new AbortController();
-  const ended = pipeline.run(stop.signal);
-  try {
-    await waitUntil(async () => until(await pipeline.snapshot()), 5_000, "the pipeline", {
-      everyMs: 5,
-      explain: async () => JSON.stringify(await pipeline.snapshot(), null, 1),
-    });
-    await during();
-  } finally {
-    stop.abort();
-    await ended;
-  }
-}
+import { outputTo, running, settingsFor, store, withBench } from "./pipeline_setup.ts";
 
 Deno.test("pipeline: what an earlier life stored is shipped, and the numbers add up", async () => {
   await withBench(async ({ dir, sink, open }) => {
@@ -185,15 +61,15 @@ Deno.test("pipeline: a reload takes over what needs no restart, and nothing else
     const before = pipeline.inForce;
     const next = settingsFor(dir, []);
     next.mqtt = { ...next.mqtt, url: "mqtt://127.0.0.1:1", topics: ["a/#"], qos: 2, keepAliveS: 5 };
-    next.spool = { ...next.spool, maxSizeBytes: 32 * MiB, whenFull: "drop_oldest", syncWindowMs: 1 };
+    next.spool = { ...next.spool, maxSizeBytes: 32 * 1024 * 1024, whenFull: "drop_oldest", syncWindowMs: 1 };
     next.log.level = "debug";
     pipeline.reload(next);
     const { mqtt, spool, outputs, log } = pipeline.inForce;
     assert.deepEqual(mqtt, { ...before.mqtt, topics: ["a/#"], qos: 2 });
-    assert.deepEqual(spool, { ...before.spool, maxSizeBytes: 32 * MiB });
+    assert.deepEqual(spool, { ...before.spool, maxSizeBytes: 32 * 1024 * 1024 });
     assert.equal(outputs.length, 1);
     assert.equal(log.level, "debug");
-    assert.equal((await pipeline.snapshot()).spool.maxSizeBytes, 32 * MiB);
+    assert.equal((await pipeline.snapshot()).spool.maxSizeBytes, 32 * 1024 * 1024);
     await pipeline.close();
   });
 });
@@ -258,6 +134,51 @@ Deno.test("pipeline: tail refuses what is no topic filter before it begins", asy
     assert.throws(() => pipeline.tail(new AbortController().signal, "a/#/b"), /topic filter/);
     await pipeline.close();
   });
+});
+
+/** A real disk whose syncs can be made to hang, as those of a dying card do. */
+class HangingFiles {
+  hang: Promise<void> | undefined;
+  readonly files: Files = {
+    ...realFiles,
+    open: (path, mode) => {
+      const file = realFiles.open(path, mode);
+      const sync = file.syncData.bind(file);
+      file.syncData = async () => {
+        await this.hang;
+        await sync();
+      };
+      return file;
+    },
+  };
+}
+
+Deno.test("pipeline: the watchdog is told that the agent lives, unless a connection is stuck for half an hour", async () => {
+  const dir = await Deno.makeTempDir({ prefix: "sensorlog-pipeline-" });
+  await using broker = new FakeBroker(async (client) => {
+    await client.answerConnect();
+    await client.answerSubscribe();
+  });
+  const settings = settingsFor(dir, []);
+  settings.mqtt.url = broker.url;
+  const clock = new HurriedClock(2_000); // half an hour is a second
+  const disk = new HangingFiles();
+  const machine = { files: disk.files, clock, log: new MemoryLog(), version: "0" };
+  const pipeline = await Pipeline.open(settings, machine);
+  assert.ok(pipeline.lives(), "not connected is no reason to be killed");
+  await running(pipeline, (snapshot) => snapshot.subscriber.filters[0]?.granted === 1, async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    disk.hang = promise;
+    const client = await broker.client(1);
+    const sinceMs = clock.bootMs();
+    await client.send({ cmd: "publish", topic: "t", payload: "1", qos: 0, retain: false, dup: false });
+    await waitUntil(() => !pipeline.lives(), 5_000, "the watchdog to go hungry", { everyMs: 2 });
+    assert.ok(clock.bootMs() - sinceMs > receiveStuckMs * 0.9);
+    disk.hang = undefined;
+    resolve();
+    await waitUntil(() => pipeline.lives(), 5_000, "the loop to turn again", { everyMs: 2 });
+  });
+  await Deno.remove(dir, { recursive: true });
 });
 
 Deno.test("pipeline: segments that the output has done with go", async () => {
