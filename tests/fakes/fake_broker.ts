@@ -57,7 +57,7 @@ export class FakeClient {
     const parts = packets.map((one) =>
       one instanceof Uint8Array ? one : generate(one, { protocolVersion: this.#version })
     );
-    const bytes = Buffer.concat(parts);
+    const bytes = parts.length === 1 ? parts[0]! : Buffer.concat(parts);
     try {
       for (let at = 0; at < bytes.length;) at += await this.connection.write(bytes.subarray(at));
     } catch {
