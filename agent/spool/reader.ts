@@ -36,7 +36,7 @@ const none = new Uint8Array(0);
 
 /** Makes readings of records; keeps the text of the last boot id. */
 export class ReadingDecoder {
-  #bootIdBytes = new Uint8Array(16);
+  readonly #bootIdWords = [0, 0, 0, 0];
   #bootId = "0".repeat(32);
 
   /** The reading at `at`, whose record is `length` bytes long and whole. Topic, properties and payload are views. */
@@ -54,7 +54,7 @@ export class ReadingDecoder {
       truncated: (flags & flagBits.truncated) !== 0,
       queued: (flags & flagBits.queued) !== 0,
       packetId: view.getUint16(at + 24, true),
-      bootId: this.#bootIdAt(bytes, at + 36),
+      bootId: this.#bootIdAt(bytes, view, at + 36),
       bootMs: getUint53(view, at + 52),
       wallMs: getUint53(view, at + 60),
       synchronised: (flags & flagBits.clockYes) !== 0
@@ -68,12 +68,13 @@ export class ReadingDecoder {
     };
   }
 
-  #bootIdAt(bytes: Uint8Array, at: number): string {
-    const known = this.#bootIdBytes;
-    for (let i = 0; i < 16; i++) {
-      if (bytes[at + i] === known[i]) continue;
-      this.#bootIdBytes = bytes.slice(at, at + 16);
-      return this.#bootId = Buffer.from(this.#bootIdBytes).toString("hex");
+  #bootIdAt(bytes: Uint8Array, view: DataView, at: number): string {
+    const known = this.#bootIdWords;
+    const [one, two] = [view.getUint32(at), view.getUint32(at + 4)];
+    const [three, four] = [view.getUint32(at + 8), view.getUint32(at + 12)];
+    if (one !== known[0] || two !== known[1] || three !== known[2] || four !== known[3]) {
+      [known[0], known[1], known[2], known[3]] = [one, two, three, four];
+      this.#bootId = Buffer.from(bytes.subarray(at, at + 16)).toString("hex");
     }
     return this.#bootId;
   }

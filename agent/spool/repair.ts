@@ -69,8 +69,7 @@ async function act(files: Files, dir: string, action: RecoveryAction, log: Log):
       if (action.keep) await keepTorn(files, path, action.atBytes);
       const file = files.open(path, "append");
       try {
-        file.truncate(action.atBytes);
-        await file.syncData();
+        file.truncate(action.atBytes); // synced with the rest of it: it is the last segment
       } finally {
         file.close();
       }

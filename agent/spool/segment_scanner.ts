@@ -54,10 +54,25 @@ export class SegmentScanner {
 
   /** Goes to the next whole record; false when there is none before `endBytes`. */
   next(): boolean {
+    if (this.#nextInPiece()) return true;
     if (this.#next >= this.endBytes) return false;
     const found = this.#wholeAt(this.#next) ? this.#next : this.#search(this.#next + 1);
     if (found < 0) return false;
     this.#next = found + this.length;
+    return true;
+  }
+
+  /** The way of nearly every record: it is whole, and in the piece already. */
+  #nextInPiece(): boolean {
+    const { bytes, view } = this;
+    const at = this.#next - this.#pieceStart;
+    const end = Math.min(bytes.length, this.endBytes - this.#pieceStart);
+    if (at + headBytes > end) return false;
+    const length = plausibleLength(view, at);
+    if (length === 0 || at + length > end || !checksumHolds(bytes, view, at, length, this.seed)) return false;
+    this.at = at;
+    this.length = length;
+    this.#next += length;
     return true;
   }
 

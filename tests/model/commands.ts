@@ -48,8 +48,11 @@ const steps = [
   step("clean", (world) => world.clean()),
   step("lose session", (world) => world.loseSession()),
   step("kill", (world) => world.restart()),
+  fc.integer({ min: 1, max: 20 }).map((at) =>
+    new Step(`kill and EIO at call ${at}`, (world) => world.restart(undefined, at))
+  ),
   crash.map((how) => new Step(`crash(${how.mode}, ${how.seed})`, (world) => world.restart(how))),
-  fc.tuple(crash, fc.integer({ min: 1, max: 12 })).map(([how, at]) =>
+  fc.tuple(crash, fc.integer({ min: 1, max: 20 })).map(([how, at]) =>
     new Step(`crash(${how.mode}, ${how.seed}) and EIO at call ${at}`, (world) => world.restart(how, at))
   ),
   fc.nat(400).map((bytes) =>

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { OperationError } from "../../agent/base/errors.ts";
 import { tornBytesMax, tornFilesMax } from "../../agent/limits.ts";
-import { encodeHeader, headerBytes } from "../../agent/spool/format.ts";
+import { checksumSeed, encodeHeader, headerBytes } from "../../agent/spool/format.ts";
+import { RecordBatch } from "../../agent/spool/record_batch.ts";
 import { FakeFiles } from "../fakes/fake_files.ts";
 import { arrival, dir, message2, open, readAll, store, texts } from "./spool_setup.ts";
 
@@ -230,15 +231,19 @@ Deno.test("recovery: a newer format is refused with a clear message, and nothing
 
 Deno.test("recovery: a newer minor version is read, its longer header and unknown records passed over", async () => {
   const { files, segments } = await threeSegments();
-  files.damage(segments[1]!.path, (bytes) => {
-    const identity = { number: 2, firstSequence: segments[1]!.firstSequence, id: segments[1]!.id };
-    return Uint8Array.of(
-      ...encodeHeader(identity, { major: 1, minor: 9, moreBytes: 12 }),
-      ...bytes.subarray(headerBytes),
-    );
+  const { firstSequence, id } = segments[2]!;
+  const unknown = new RecordBatch();
+  unknown.addControl(99, firstSequence, 0, 1, [1, 2, 3]);
+  files.damage(segments[2]!.path, (bytes) => {
+    const header = encodeHeader({ number: 3, firstSequence, id }, { major: 1, minor: 9, moreBytes: 12 });
+    const heldEnd = headerBytes + 68;
+    const held = bytes.subarray(headerBytes, heldEnd);
+    return Uint8Array.of(...header, ...held, ...unknown.sealed(checksumSeed(id)), ...bytes.subarray(heldEnd));
   });
-  const all = readAll((await open(files)).spool);
-  assert.deepEqual([all.readings.length, all.damaged], [6, 0]);
+  const { spool } = await open(files);
+  const all = readAll(spool);
+  assert.deepEqual([texts(spool).join(""), all.damaged, spool.heldCount()], ["abcdef", 0, 0]);
+  assert.deepEqual([spool.report.damagedReadings, spool.report.tornTails], [0, 0]);
 });
 
 Deno.test("recovery: files that are not the spool's own are left alone", async () => {
