@@ -1,5 +1,6 @@
 /** `spool ls`, `verify` and `cat`: what is on disk, while the agent runs or not. */
 import { countText, safeJson, safeText, sizeText } from "../base/display.ts";
+import { errorCode, OperationError } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
 import { loadSettings } from "../config.ts";
 import { catSpool, listSpool, type SegmentVerdict, verifySpool } from "../spool/inspect.ts";
@@ -11,15 +12,33 @@ import { outLines, type Terminal } from "./terminal.ts";
 
 const catBytes = 1024 * 1024;
 
-function spoolDir(options: CommonOptions): string {
-  return loadSettings(options.config).spool.dir;
+/** Hands out the folder; what the system says of it comes out as an error with a remedy. */
+async function withFolder(options: CommonOptions, use: (dir: string) => Promise<number>): Promise<number> {
+  const { dir } = loadSettings(options.config).spool;
+  try {
+    return await use(dir);
+  } catch (error) {
+    const code = errorCode(error);
+    if (error instanceof OperationError || (code !== "ENOENT" && code !== "EACCES")) throw error;
+    const missing = code === "ENOENT";
+    throw new OperationError({
+      operation: "read the spool",
+      place: dir,
+      cause: missing ? "there is no such folder" : "this user may not read it",
+      remedy: missing ? "has the agent run with this configuration (--config FILE)" : "use sudo",
+      from: error,
+    });
+  }
 }
 
 /** Lists the segments, oldest first. */
-export async function ls({ terminal }: Host, options: CommonOptions): Promise<number> {
-  const dir = spoolDir(options);
+export function ls({ terminal }: Host, options: CommonOptions): Promise<number> {
+  return withFolder(options, (dir) => list(terminal, dir, options.json ?? false));
+}
+
+async function list(terminal: Terminal, dir: string, json: boolean): Promise<number> {
   const { segments, setAside, sizeBytes } = listSpool(realFiles, dir);
-  if (options.json) {
+  if (json) {
     await outLines(terminal, segments.map((segment) => safeJson({ ...segment, state: "segment" })));
     await outLines(terminal, setAside.map((name) => safeJson({ name, state: "set aside" })));
     return 0;
@@ -32,15 +51,18 @@ export async function ls({ terminal }: Host, options: CommonOptions): Promise<nu
     segment.headerWhole ? "" : "damaged header",
   ]);
   await outLines(terminal, table([["segment", "readings", "first", "size"], ...rows], [1, 2, 3]));
-  await outLines(terminal, setAside.map((name) => `${safeText(name)}  set aside as damaged`));
+  await outLines(terminal, setAside.map((name) => `${safeText(name)}  set aside by recovery`));
   const readings = segments.reduce((sum, one) => sum + one.nextSequence - one.firstSequence, 0);
   await terminal.out(`${countText(readings)} readings, ${sizeText(sizeBytes)} in ${safeText(dir)}\n`);
   return 0;
 }
 
 /** Reads everything. 1 when something is damaged; what the agent is writing just now is not. */
-export async function verify({ terminal }: Host, options: CommonOptions): Promise<number> {
-  const dir = spoolDir(options);
+export function verify({ terminal }: Host, options: CommonOptions): Promise<number> {
+  return withFolder(options, (dir) => verifyAll(terminal, dir, options.json ?? false));
+}
+
+async function verifyAll(terminal: Terminal, dir: string, json: boolean): Promise<number> {
   let readings = 0;
   let damaged = 0;
   let faulty = 0;
@@ -49,12 +71,12 @@ export async function verify({ terminal }: Host, options: CommonOptions): Promis
     readings += verdict.readings;
     damaged += verdict.damagedReadings;
     if (verdict.problems.length > 0) faulty++;
-    await terminal.out(`${options.json ? safeJson(verdict) : verdictLine(verdict)}\n`);
+    await terminal.out(`${json ? safeJson(verdict) : verdictLine(verdict)}\n`);
     await new Promise((done) => setTimeout(done, 0)); // Ctrl-C gets its turn
   }
   const { setAside } = listSpool(realFiles, dir);
-  if (!options.json) {
-    await outLines(terminal, setAside.map((name) => `! ${safeText(name)}: set aside by an earlier recovery`));
+  if (!json) {
+    await outLines(terminal, setAside.map((name) => `! ${safeText(name)}: set aside by recovery`));
     const rest = faulty === 0
       ? "all whole"
       : `${countText(damaged)} damaged or missing, in ${faulty} segments`;
@@ -72,12 +94,16 @@ function verdictLine(verdict: SegmentVerdict): string {
 }
 
 /** Prints the readings, oldest first. 1 when some could not be read. */
-export async function cat({ terminal }: Host, options: CommonOptions): Promise<number> {
+export function cat({ terminal }: Host, options: CommonOptions): Promise<number> {
+  return withFolder(options, (dir) => printAll(terminal, dir, options.json ?? false));
+}
+
+async function printAll(terminal: Terminal, dir: string, json: boolean): Promise<number> {
   let damaged = 0;
-  for (const batch of catSpool(realFiles, spoolDir(options), 1, catBytes)) {
+  for (const batch of catSpool(realFiles, dir, 1, catBytes)) {
     if (terminal.stop.aborted) return 1;
     damaged += batch.damaged;
-    await printReadings(terminal, batch.readings.map(readingJson), options.json ?? false);
+    await printReadings(terminal, batch.readings.map(readingJson), json);
   }
   if (damaged > 0) {
     await terminal.err(`sensorlog-agent: ${countText(damaged)} readings are damaged or missing\n`);

@@ -17,6 +17,7 @@ interface Row {
 }
 
 const labelColumns = 10;
+const setAsideShown = 2;
 /** A space at which no line is broken. */
 const together = "\u00a0";
 const escapes: Record<Tone, string> = {
@@ -158,7 +159,9 @@ function spoolRows(one: SpoolStatus): Row[] {
     } QoS 2 messages not released yet`,
   });
   if (one.setAside.length > 0) {
-    rows.push({ text: `set aside as damaged: ${one.setAside.join(", ")}`, tone: "warn" });
+    const more = one.setAside.length - setAsideShown;
+    const names = one.setAside.slice(-setAsideShown).join(", ");
+    rows.push({ text: `set aside by recovery: ${names}${more > 0 ? ` and ${more} more` : ""}` });
   }
   return rows;
 }

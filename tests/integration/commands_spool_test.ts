@@ -65,7 +65,10 @@ Deno.test("spool: a folder that is not there is an error that says so; a closed 
   const { agent } = scene;
   const none = await agent.command("spool", "ls");
   assert.equal(none.code, 1);
-  assert.ok(none.stderr.includes(agent.spoolDir), none.stderr);
+  assert.ok(
+    none.stderr.includes(`read the spool: ${agent.spoolDir}: there is no such folder; has the`),
+    none.stderr,
+  );
   await scene.start();
   const messages = Array.from(
     { length: 5_000 },
