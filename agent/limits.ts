@@ -68,6 +68,8 @@ export const paceProbeMs = 4;
 export const paceCheckMs = 100;
 export const paceRunMs = 2_000;
 export const paceSkipMax = 16;
+/** A read that waited longer than this shows that the pause before it held nothing up. */
+export const paceIdleMs = 1;
 /** Documents and bytes (before compression) of one bulk request. */
 export const bulkDocumentsMax = 2_000;
 export const bulkBytesMax = 5 * MiB;

@@ -3,7 +3,7 @@
  * messages; but a broker that sends no more than 20 unacknowledged messages would be held to 20 a pause. So now and then the
  * pause is left out for a moment, and for longer where that brings clearly more messages.
  */
-import { largeBatchBytes, paceCheckMs, paceProbeMs, paceRunMs, paceSkipMax } from "../limits.ts";
+import { largeBatchBytes, paceCheckMs, paceIdleMs, paceProbeMs, paceRunMs, paceSkipMax } from "../limits.ts";
 
 /** Messages over a span of time that begins with a batch whose own messages belong to what was before. */
 class Span {
@@ -44,11 +44,16 @@ export class Pace {
     private readonly nowMs: () => number = () => performance.now(),
   ) {}
 
-  /** A batch has been acknowledged: how long to wait before the next read, ms. */
-  pauseMs(batchBytes: number, batchMessages: number): number {
+  /**
+   * A batch has been acknowledged: how long to wait before the next read, ms. `waitedMs`: how long its read had to wait for
+   * the first byte.
+   */
+  pauseMs(batchBytes: number, batchMessages: number, waitedMs: number): number {
     if (batchBytes >= largeBatchBytes) return 0;
     const nowMs = this.nowMs();
     if (this.#state === "pausing") {
+      // nothing was there after the pause: the broker had no more to send, so the pause held nothing up
+      if (waitedMs > paceIdleMs) return this.#pause(this.#pauses);
       this.#pausing.add(batchMessages, nowMs);
       if (this.#left-- > 0) return this.windowMs;
       this.#state = "probing";

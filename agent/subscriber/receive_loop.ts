@@ -43,6 +43,8 @@ export interface ReceiveParts {
 }
 
 export class ReceiveLoop {
+  /** How long the last read waited for its first byte. */
+  #waitedMs = 0;
   /** The disk is being waited for: that the broker is silent then says nothing about the connection. */
   committing = false;
   /** Bytes read since the start of the connection. */
@@ -79,7 +81,7 @@ export class ReceiveLoop {
       if (end !== undefined) return end;
       const reason = fullReason();
       if (reason !== undefined) return { kind: "full", reason };
-      const pauseMs = pace.pauseMs(this.readBytes - bytesBefore, walk.messages);
+      const pauseMs = pace.pauseMs(this.readBytes - bytesBefore, walk.messages, this.#waitedMs);
       if (pauseMs > 0) await clock.sleep(pauseMs, stop);
     }
   }
@@ -102,7 +104,8 @@ export class ReceiveLoop {
     if (count === null) return { kind: "end of stream" };
     buffer.end += count;
     this.readBytes += count;
-    queued.waited(clock.bootMs() - startMs);
+    this.#waitedMs = clock.bootMs() - startMs;
+    queued.waited(this.#waitedMs);
     this.parts.intake.beginBatch();
     return undefined;
   }
