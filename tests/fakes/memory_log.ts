@@ -21,6 +21,8 @@ export class MemoryLog implements Log {
 
   /** All lines as text, for messages of failed tests and for looking for a word. */
   get text(): string {
-    return this.lines.map((line) => `${line.level} ${line.message} ${JSON.stringify(line.fields)}`).join("\n");
+    return this.lines.map((line) => `${line.level} ${line.message} ${JSON.stringify(line.fields)}`).join(
+      "\n",
+    );
   }
 }
