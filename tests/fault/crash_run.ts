@@ -33,6 +33,8 @@ export interface CrashResult {
 
 /** How long the last life may take until everything has arrived. */
 const finishMs = 40_000;
+/** Nothing is expected any more when nothing was left to do for so long. */
+const quietMs = 3_000;
 /** A life that never gets so far as to connect ends after this. */
 const lifeMsMax = 4_000;
 const suback = 9;
@@ -85,6 +87,7 @@ class CrashRun {
   readonly violations: Violation[] = [];
   finalSum: Evidence["finalSum"];
   #publishing = true;
+  #quietSinceMs = Infinity;
 
   constructor(
     private readonly plan: CrashPlan,
@@ -183,15 +186,23 @@ class CrashRun {
     }
   }
 
-  /** Whether all has been published, answered and confirmed; then the last sum is taken. */
+  /**
+   * Whether all has been published, answered and confirmed; then the last sum is taken. What has not arrived a while
+   * after nothing was left to do will never arrive: the check says so.
+   */
   async #finished(): Promise<boolean | string> {
     if (this.agent.running.ended) return "the agent ended";
     if (this.#publishing) return false;
     if (!allAnswered(this.proxy.events)) return false;
     const sum = await this.#noteSum();
-    if (sum === undefined || sum.waiting !== 0 || !allAnswered(this.proxy.events)) return false;
+    if (sum === undefined || sum.waiting !== 0 || !allAnswered(this.proxy.events)) {
+      this.#quietSinceMs = Infinity;
+      return false;
+    }
+    this.#quietSinceMs = Math.min(this.#quietSinceMs, performance.now());
     const arrived = new Set((await this.documents()).map((document) => document.number));
-    if (this.published.some(({ number, qos }) => qos > 0 && !arrived.has(number))) return false;
+    const missing = this.published.some(({ number, qos }) => qos > 0 && !arrived.has(number));
+    if (missing && performance.now() - this.#quietSinceMs < quietMs) return false;
     this.finalSum = sum;
     return true;
   }
