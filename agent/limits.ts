@@ -13,11 +13,15 @@ export const truncatedPayloadBytes = 64 * KiB;
 /** Largest `mqtt.max_payload` that may be configured. */
 export const payloadBytesMax = 4 * MiB;
 /** Bytes that the gate holds before it stops reading the socket; one batch is at most this plus one message. */
-export const gateBufferBytes = 1 * MiB;
+export const gateBufferBytes = 256 * KiB;
+/** A read of at least this many bytes is followed by another one at once, if that need not wait: TLS hands out 4 KiB at a time. */
+export const gatherBytes = 2 * KiB;
 /** A batch of at least this many bytes is "much": the next read follows at once, without `sync_window`. */
 export const largeBatchBytes = 32 * KiB;
 /** Largest record on disk: the largest payload with topic, properties and head. */
 export const recordBytesMax = payloadBytesMax + topicBytesMax + propertiesBytesMax + 64 * KiB;
+/** Memory of at least this size goes back to the system as soon as it is freed, instead of leaving holes in the heap. */
+export const mallocMappedBytes = 64 * KiB;
 /** One read of a segment; a record larger than this is read by itself. */
 export const spoolReadBytes = 256 * KiB;
 /** Checksum work of one search for the next whole record behind damage; beyond, the rest of the segment is damaged. */
@@ -120,6 +124,7 @@ export function assertLimits(): void {
     [recordBytesMax + 4 * KiB < segmentBytes, "the largest record fits in a segment"],
     [spoolReadBytes < recordBytesMax, "an ordinary read of a segment takes less than the largest record"],
     [resyncBytesMax > segmentBytes, "a search behind damage can pass a whole segment"],
+    [gatherBytes < largeBatchBytes, "a read that is followed by another is no large batch yet"],
     [largeBatchBytes < gateBufferBytes, "a large batch is smaller than the gate's buffer"],
     [backoffFirstMs < backoffMaxMs, "backoff grows"],
     [reserveBytes < segmentBytes, "the reserve is smaller than a segment"],

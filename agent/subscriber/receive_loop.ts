@@ -2,10 +2,11 @@
  * One batch at a time: read → decode → append → fdatasync → acknowledge. Runs from the first byte of a connection to its
  * end. One buffer, no copy of a message but the one into the spool.
  */
+import { setImmediate } from "node:timers";
 import type { IConnackPacket } from "mqtt-packet";
 import type { Clock } from "../base/clock.ts";
 import { DiskFullError, LostSyncError, reasonOf } from "../base/errors.ts";
-import { lingerBytesMax, lingerMs } from "../limits.ts";
+import { gatherBytes, lingerBytesMax, lingerMs } from "../limits.ts";
 import type { Counters } from "./counters.ts";
 import type { Gate } from "./gate.ts";
 import type { Intake } from "./intake.ts";
@@ -42,6 +43,14 @@ export interface ReceiveParts {
   onBatch: (messages: number) => void;
 }
 
+/** A read of the socket: under way until `count` or `error` is set. `promise` never rejects. */
+interface Reading {
+  promise: Promise<void>;
+  /** Bytes that came; null: the stream is at its end. */
+  count: number | null | undefined;
+  error: unknown;
+}
+
 export class ReceiveLoop {
   /** How long the last read waited for its first byte. */
   #waitedMs = 0;
@@ -51,7 +60,7 @@ export class ReceiveLoop {
   readBytes = 0;
   #commitError: unknown;
   #wake: (() => void) | undefined;
-  #reading: Promise<number | null> | undefined;
+  #reading: Reading | undefined;
 
   constructor(private readonly parts: ReceiveParts) {}
 
@@ -88,26 +97,55 @@ export class ReceiveLoop {
 
   /** Waits for bytes and puts them into the buffer; or says why there will be none. */
   async #read(stop: AbortSignal): Promise<ReceiveEnd | undefined> {
-    if (stop.aborted) return { kind: "stopped" };
-    const { buffer, transport, walk, clock, queued } = this.parts;
+    const { clock, queued, intake } = this.parts;
+    // what came while the last batch was made durable has been read, and is taken before the end
+    const over = () => stop.aborted && typeof this.#reading?.count !== "number";
+    if (over()) return { kind: "stopped" };
     const startMs = clock.bootMs();
     const { promise: woken, resolve } = Promise.withResolvers<void>();
-    const wake = () => resolve();
-    this.#wake = wake;
-    const reading = transport.read(buffer.space(walk.packetBytes));
-    this.#reading = reading;
-    reading.then(wake, wake);
+    this.#wake = resolve;
+    const reading = this.#reading ??= this.#beginRead();
+    reading.promise.then(resolve);
     await woken;
-    if (stop.aborted) return { kind: "stopped" };
-    const count = await reading;
-    this.#reading = undefined;
-    if (count === null) return { kind: "end of stream" };
-    buffer.end += count;
-    this.readBytes += count;
+    if (over()) return { kind: "stopped" };
     this.#waitedMs = clock.bootMs() - startMs;
     queued.waited(this.#waitedMs);
-    this.parts.intake.beginBatch();
+    let count = this.#endRead(reading);
+    if (count === null) return { kind: "end of stream" };
+    while (count !== null && count >= gatherBytes) count = await this.#gather();
+    intake.beginBatch();
     return undefined;
+  }
+
+  /**
+   * TLS hands out little at a time, however much has come: takes what is there without waiting. What is not there yet is
+   * read while the batch is made durable. Returns how much it took; null: nothing.
+   */
+  async #gather(): Promise<number | null> {
+    const { buffer } = this.parts;
+    if (buffer.held === buffer.bytes.length) return null;
+    const reading = this.#reading = this.#beginRead();
+    await new Promise<void>((done) => setImmediate(done));
+    return reading.count === undefined || reading.count === null ? null : this.#endRead(reading);
+  }
+
+  #beginRead(): Reading {
+    const { buffer, transport, walk } = this.parts;
+    const reading: Reading = { promise: Promise.resolve(), count: undefined, error: undefined };
+    reading.promise = transport.read(buffer.space(walk.packetBytes)).then(
+      (count) => void (reading.count = count),
+      (error) => void (reading.error = error),
+    );
+    return reading;
+  }
+
+  /** Takes what a read that is over has brought. */
+  #endRead(reading: Reading): number | null {
+    this.#reading = undefined;
+    if (reading.count === undefined) throw reading.error;
+    this.parts.buffer.end += reading.count ?? 0;
+    this.readBytes += reading.count ?? 0;
+    return reading.count;
   }
 
   /** Decodes all that is there, makes it durable and acknowledges it. */
@@ -170,7 +208,7 @@ export class ReceiveLoop {
    * messages at QoS 0 that were on their way. Ends after lingerMs or lingerBytesMax. Never throws.
    */
   async sayGoodbye(disconnect: Uint8Array): Promise<void> {
-    const { transport, gate, buffer, walk, intake, clock } = this.parts;
+    const { transport, gate, walk, intake, clock } = this.parts;
     const over = new AbortController();
     const timer = clock.sleep(lingerMs, over.signal).then(() => transport.close());
     walk.sink = { message: (reading) => intake.lose(reading), release() {}, control() {}, disconnect() {} };
@@ -178,11 +216,9 @@ export class ReceiveLoop {
     try {
       await gate.send(disconnect);
       while (this.readBytes < enough) {
-        const count = await (this.#reading ?? transport.read(buffer.space(walk.packetBytes)));
-        this.#reading = undefined;
-        if (count === null) break;
-        buffer.end += count;
-        this.readBytes += count;
+        const reading = this.#reading ??= this.#beginRead();
+        await reading.promise;
+        if (this.#endRead(reading) === null) break;
         if (walk.walk().kind !== "taken") break;
       }
     } catch {
