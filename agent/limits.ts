@@ -31,6 +31,10 @@ export const tornFilesMax = 8;
 export const tornBytesMax = 1 * MiB;
 /** Packets of the broker's other than PUBLISH: CONNACK, SUBACK and the like with their properties. */
 export const controlPacketBytesMax = 64 * KiB;
+/** So many of them in one read are no broker's answers to what was asked. */
+export const controlPacketsMax = 1_000;
+/** A broker that keeps the session for less than this is warned about. */
+export const sessionExpiryLeastS = 24 * 3_600;
 /** Unacknowledged messages that the broker may send at once (MQTT 5); a wish, which Mosquitto exceeds. */
 export const receiveMaximum = 20_000;
 /** How long the broker keeps the session while the agent is away (MQTT 5). */

@@ -3,7 +3,7 @@
  * Nothing is copied; what is not whole yet stays in the buffer.
  */
 import type { IConnackPacket, IDisconnectPacket, Packet } from "mqtt-packet";
-import { controlPacketBytesMax } from "../limits.ts";
+import { controlPacketBytesMax, controlPacketsMax } from "../limits.ts";
 import type { IncomingReading } from "../spool/spool_types.ts";
 import { headerFault, parseControlPacket } from "./control_packet.ts";
 import { Drain } from "./drain.ts";
@@ -58,6 +58,8 @@ export class PacketWalk {
   /** Messages taken since the caller set it to 0. */
   messages = 0;
   #connected = false;
+  /** Packets for npm:mqtt in this walk: it takes them only afterwards. */
+  #controls = 0;
 
   constructor(
     private readonly buffer: ReceiveBuffer,
@@ -70,6 +72,7 @@ export class PacketWalk {
   walk(): Step {
     const frame = this.#frame;
     const { buffer } = this;
+    this.#controls = 0;
     while (true) {
       this.packetBytes = 0;
       const header = frame.read(buffer.bytes, buffer.start, buffer.end);
@@ -156,6 +159,9 @@ export class PacketWalk {
     const { buffer } = this;
     const fault = headerFault(this.#frame, this.version);
     if (fault !== undefined) return malformed(fault);
+    if (++this.#controls > controlPacketsMax) {
+      return malformed({ reason: "a flood of packets that are no messages" });
+    }
     if (this.#frame.bodyEnd > buffer.end) return this.#await(this.#frame.bodyEnd);
     const bytes = buffer.bytes.subarray(buffer.start, this.#frame.bodyEnd);
     const packet = parseControlPacket(bytes, this.version);

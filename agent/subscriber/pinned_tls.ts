@@ -21,33 +21,29 @@ export function connectPinned(settings: MqttSettings, place: Place, signal: Abor
   }
   const { promise, resolve, reject } = Promise.withResolvers<Transport>();
   const socket = open(settings, place);
-  let settled = false;
-  const giveUp = () => {
-    if (socket.connecting) {
-      settled = true;
-      socket.destroy();
-    } else if (!settled) hanging++;
-    reject(new Error("given up"));
-  };
-  const settle = (): boolean => { // whether somebody still waits for it
+  let state: "waited for" | "hanging" | "over" = "waited for";
+  const end = (error: Error) => {
+    if (state === "hanging") hanging--;
+    state = "over";
     signal.removeEventListener("abort", giveUp);
-    if (signal.aborted && !settled) hanging--;
-    settled = true;
-    return !signal.aborted;
-  };
-  signal.addEventListener("abort", giveUp, { once: true });
-  const fail = (error: Error) => {
-    if (!settled) settle();
     reject(error);
     socket.destroy();
   };
-  socket.on("error", fail);
-  socket.once("close", () => fail(new Error("closed during the TLS handshake")));
+  const giveUp = () => {
+    if (socket.connecting) return end(new Error("given up"));
+    state = "hanging";
+    hanging++;
+    reject(new Error("given up"));
+  };
+  signal.addEventListener("abort", giveUp, { once: true });
+  socket.on("error", end);
+  socket.once("close", () => end(new Error("closed during the TLS handshake")));
   socket.once("secureConnect", () => {
-    if (!settle()) return socket.destroy();
-    const fault = pinFault(socket, settings.fingerprintSha256!);
-    if (fault === undefined) return resolve(new SocketTransport(socket));
-    fail(new Error(fault));
+    const fault = state === "hanging" ? "too late" : pinFault(socket, settings.fingerprintSha256!);
+    if (fault !== undefined) return end(new Error(fault));
+    state = "over";
+    signal.removeEventListener("abort", giveUp);
+    resolve(new SocketTransport(socket));
   });
   return promise;
 }

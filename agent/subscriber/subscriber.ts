@@ -7,7 +7,7 @@ import type { Files } from "../base/files.ts";
 import type { Log } from "../base/log.ts";
 import { Rate } from "../base/rate.ts";
 import { Backoff } from "../base/retry.ts";
-import { connectedWriteMs, earlyCloseMs, fullPollMs } from "../limits.ts";
+import { connectedWriteMs, earlyCloseMs, fullPollMs, sessionExpiryLeastS } from "../limits.ts";
 import type { MqttSettings } from "../settings.ts";
 import type { SpoolApi } from "../spool/spool_types.ts";
 import type { SubscriberStatus } from "../status/snapshot.ts";
@@ -254,6 +254,10 @@ export class Subscriber {
     const protocol = version === 5 ? "MQTT 5" : "MQTT 3.1.1";
     this.#standing = { state: "connected", protocol, connectedSinceMs: nowMs, sessionPresent };
     log.notice("Connected to the broker", { url: shownUrl(settings.url!), protocol, sessionPresent });
+    const expiryS = connack.properties?.sessionExpiryInterval;
+    if (expiryS !== undefined && expiryS < sessionExpiryLeastS) {
+      log.warning("The broker keeps the session for a short time only", { expiryS });
+    }
     if (hadSession && !sessionPresent) {
       log.warning("The broker had lost the session: messages may be missing", {});
     }

@@ -128,6 +128,16 @@ Deno.test("broker: a filter that is granted less than was asked shows what was g
   assert.match(agent.log.text, /grants a filter less/);
 });
 
+Deno.test("broker: that keeps the session for an hour only is warned about", async () => {
+  await using broker = new FakeBroker(async (client) => {
+    await client.answerConnect(0, false, { sessionExpiryInterval: 3_600 });
+    await client.answerSubscribe();
+  });
+  await using agent = await TestAgent.start({ url: broker.url });
+  await agent.connected();
+  assert.match(agent.log.text, /keeps the session for a short time.*3600/);
+});
+
 Deno.test("broker: reason 142 says at once that the client id is in use twice", async () => {
   await using broker = new FakeBroker(async (client) => {
     await serve(client);

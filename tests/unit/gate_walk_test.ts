@@ -5,6 +5,7 @@ import fc from "fast-check";
 import type { IPublishPacket, Packet } from "mqtt-packet";
 import {
   controlPacketBytesMax,
+  controlPacketsMax,
   gateBufferBytes,
   propertiesBytesMax,
   truncatedPayloadBytes,
@@ -292,4 +293,15 @@ Deno.test("gate: the whole of a generated PUBLISH stream goes through in one wal
   const fed = new Fed(5);
   fed.feed(new Uint8Array(stream), 65_536);
   assert.equal(fed.readings.length, packets.length);
+});
+
+Deno.test("gate: a flood of packets that are no messages ends the connection instead of filling the memory", () => {
+  const pingresps = (count: number) =>
+    new Uint8Array(Buffer.concat(Array(count).fill(Uint8Array.from([0xd0, 0]))));
+  const fed = new Fed(5);
+  fed.feed(connack(5));
+  for (let i = 0; i < 5; i++) fed.feed(pingresps(900));
+  assert.equal(fed.fault, undefined);
+  fed.feed(pingresps(controlPacketsMax + 1));
+  assert.match(fed.fault!, /flood/);
 });
