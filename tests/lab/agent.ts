@@ -196,8 +196,8 @@ interface Program {
 /** What stands for `sensorlog-agent` on a command line. */
 function programOf({ architecture = Deno.build.arch, fromSources }: AgentOptions): Program {
   if (fromSources) {
-    const lock = [`--lock=${join(projectDir, "deno.lock")}`, "--frozen"];
-    const args = ["run", ...lock, "--unstable-net", "-A", join(projectDir, "agent/main.ts")];
+    const project = ["--config", join(projectDir, "deno.json"), `--lock=${join(projectDir, "deno.lock")}`];
+    const args = ["run", "--quiet", ...project, "--frozen", "-A", join(projectDir, "agent/main.ts")];
     return { path: Deno.execPath(), args };
   }
   const binary = agentBinary(architecture);

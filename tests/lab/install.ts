@@ -23,6 +23,8 @@ const packages = [
   "tinyproxy",
 ];
 
+type Say = (line: string) => void;
+
 /** Installs without starting the services that come with the packages, now or at the next boot. */
 const aptScript = `set -eu
 policy=/usr/sbin/policy-rc.d
@@ -64,14 +66,14 @@ async function missingPackages(): Promise<string[]> {
   return missing;
 }
 
-async function installPackages(): Promise<void> {
+async function installPackages(say: Say): Promise<void> {
   const missing = await missingPackages();
   if (missing.length === 0) return;
   const asRoot = isRoot ? [] : ["sudo", "-n"];
   if (!isRoot && !await runs("sudo", "-n", "true")) {
     throw new Error(`install these as root, then try again: apt-get install ${missing.join(" ")}`);
   }
-  console.log(`installing ${missing.join(" ")}`);
+  say(`installing ${missing.join(" ")}`);
   const [program, ...args] = [...asRoot, "sh", "-c", aptScript, "sh", ...missing] as [string, ...string[]];
   await succeed(program, args);
 }
@@ -94,7 +96,7 @@ async function fingerprint(...paths: string[]): Promise<string> {
 }
 
 /** Unpacks Elasticsearch and builds its plugin, unless a marker says that just this was done. */
-async function prepareElasticsearch(): Promise<void> {
+async function prepareElasticsearch(say: Say): Promise<void> {
   const source = join(projectDir, "tests/lab/elasticsearch");
   const marker = join(cacheDir, "elasticsearch.ready");
   const wanted = await fingerprint(
@@ -107,7 +109,7 @@ async function prepareElasticsearch(): Promise<void> {
   await Deno.mkdir(cacheDir, { recursive: true, mode: 0o755 });
   await exclusively(join(cacheDir, "lock"), async () => {
     if (await ready()) return;
-    console.log(`fetching Elasticsearch ${elasticsearchVersion} and building its test plugin`);
+    say(`fetching Elasticsearch ${elasticsearchVersion} and building its test plugin`);
     const home = join(cacheDir, "elasticsearch");
     await Deno.remove(home, { recursive: true }).catch(() => {});
     const env = { JAVA_HOME: javaHome, PATH: `${javaHome}/bin:${Deno.env.get("PATH") ?? "/usr/bin:/bin"}` };
@@ -126,16 +128,16 @@ async function prepareElasticsearch(): Promise<void> {
   });
 }
 
-/** Brings everything. Throws an error of one line that says what to do when it can't. */
-export async function install(): Promise<void> {
-  await installPackages();
-  await prepareElasticsearch();
+/** Brings everything, telling what takes long. Throws an error of one line that says what to do when it can't. */
+export async function install(say: Say): Promise<void> {
+  await installPackages(say);
+  await prepareElasticsearch(say);
 }
 
 if (import.meta.main) {
   Deno.umask(0o022); // another user runs Elasticsearch
   try {
-    await install();
+    await install((line) => console.log(line));
   } catch (error) {
     console.error(`lab:install: ${error instanceof Error ? error.message : error}`);
     Deno.exit(1);
