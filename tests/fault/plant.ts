@@ -57,18 +57,10 @@ export class Plant implements AsyncDisposable {
     return new Plant(broker, proxy, sink, agent, stack.move());
   }
 
-  /** Starts the agent and waits until the broker has granted its filters. */
+  /** Starts the agent and waits until it is subscribed and has reached the sink. */
   async start(): Promise<void> {
     this.agent.start();
-    await this.subscribed();
-  }
-
-  async subscribed(): Promise<void> {
-    const granted = (one: { granted: unknown }) => typeof one.granted === "number";
-    await this.agent.waitUntil(
-      "the agent to be subscribed",
-      ({ subscriber }) => subscriber.state === "connected" && subscriber.filters.every(granted),
-    );
+    await this.agent.waitUntilReady();
   }
 
   /** Publishes that many numbered readings of `bytes` each; resolves when the broker has taken them. */

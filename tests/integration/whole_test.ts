@@ -145,13 +145,7 @@ async function bringAll(
     secrets: { "mqtt-password": "agent-secret\n", "elastic-api-key": `${key}\n` },
   });
   agent.start();
-  const granted = (one: { granted: unknown }) => typeof one.granted === "number";
-  await agent.waitUntil(
-    "the agent to be subscribed and its output to be well",
-    ({ subscriber, outputs: [output] }) =>
-      subscriber.state === "connected" && subscriber.filters.every(granted) && output?.state === "well",
-    90_000,
-  );
+  await agent.waitUntilReady(90_000);
   const cases = Array.from({ length: count }, (_, i) => caseOf(i));
   await publishAll(broker, ca.certificate, cases);
   const { outputs: [output], subscriber, alarms } = await agent.waitUntil(

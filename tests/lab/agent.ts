@@ -174,6 +174,18 @@ export class Agent implements AsyncDisposable {
     return found as Snapshot;
   }
 
+  /** Waits until the broker has granted every filter and every output has been reached. */
+  async waitUntilReady(timeoutMs = 15_000): Promise<Snapshot> {
+    return await this.waitUntil(
+      "the agent to be subscribed and its outputs to be well",
+      ({ subscriber, outputs }) =>
+        subscriber.state === "connected" &&
+        subscriber.filters.every(({ granted }) => typeof granted === "number") &&
+        outputs.every(({ state }) => state === "well"),
+      timeoutMs,
+    );
+  }
+
   /** Resident memory of the process now, bytes. */
   memoryBytes(): number {
     const status = Deno.readTextFileSync(`/proc/${this.running.pid}/status`);

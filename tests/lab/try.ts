@@ -103,13 +103,7 @@ async function startAgent(
     }),
   );
   agent.start();
-  const granted = (one: { granted: unknown }) => typeof one.granted === "number";
-  await agent.waitUntil(
-    "the agent to be subscribed and its output to be well",
-    ({ subscriber, outputs: [output] }) =>
-      subscriber.state === "connected" && subscriber.filters.every(granted) && output?.state === "well",
-    180_000, // on a fresh machine it fetches its packages first
-  );
+  await agent.waitUntilReady(180_000); // on a fresh machine it fetches its packages first
   return agent;
 }
 
