@@ -15,7 +15,7 @@ import { PacketWalk } from "../../agent/subscriber/packet_walk.ts";
 import { ReceiveBuffer } from "../../agent/subscriber/receive_buffer.ts";
 import { findNumberProperty, findProperty, propertyTypes } from "../../agent/spool/properties.ts";
 import type { IncomingReading } from "../../agent/spool/spool_types.ts";
-import { bytesOf, connack, publishes, readByReference, serverPackets } from "./mqtt_packets.ts";
+import { bytesOf, connack, publishes, readByReference, readOneByOne, serverPackets } from "./mqtt_packets.ts";
 
 const buffer = new ReceiveBuffer(); // one for all runs, as for all connections
 
@@ -142,9 +142,7 @@ for (const version of [4, 5] as const) {
         pieces.feed(stream, 1);
         assert.deepEqual(pieces.events, whole.events);
         assert.equal(pieces.fault, whole.fault);
-        const reference = readByReference(stream, version).packets.filter((packet) =>
-          packet.cmd === "publish"
-        );
+        const reference = readOneByOne(stream, version).filter((packet) => packet.cmd === "publish");
         const taken = whole.events.filter((event) => event.startsWith("publish"));
         const expected = reference.map((packet) =>
           eventOf({ ...packet, dup: packet.dup && packet.qos > 0 }, stream)

@@ -27,6 +27,28 @@ export function readByReference(
   return { packets, error };
 }
 
+/**
+ * Like `readByReference`, but with one parser per packet: within a damaged stream npm:mqtt-packet reads on into the packets
+ * behind. Ends before the first one that it refuses.
+ */
+export function readOneByOne(stream: Uint8Array, version: ProtocolVersion): Packet[] {
+  const packets: Packet[] = [];
+  for (let at = 0; at < stream.length;) {
+    let length = 0;
+    let lengthBytes = 0;
+    do {
+      length += (stream[at + 1 + lengthBytes]! & 127) * 128 ** lengthBytes;
+    } while (stream[at + 1 + lengthBytes++]! > 127 && lengthBytes < 4);
+    const end = at + 1 + lengthBytes + length;
+    if (!(end <= stream.length)) break;
+    const one = readByReference(stream.slice(at, end), version);
+    if (one.error !== undefined || one.packets.length !== 1) break;
+    packets.push(one.packets[0]!);
+    at = end;
+  }
+  return packets;
+}
+
 const text = fc.string({ unit: "grapheme", maxLength: 12 }).map((one) => one.replaceAll("\0", ""));
 const topic = fc.array(text.map((one) => one.replace(/[+#]/g, "")), { minLength: 1, maxLength: 3 })
   .map((levels) => levels.join("/"))
