@@ -95,6 +95,24 @@ Deno.test("crash check: a run that keeps every promise has no violation", () => 
   assert.ok(allAnswered(goodRun().wire));
 });
 
+/** The agent released id 2 and was killed twice; the broker begins anew with the PUBLISH, which MQTT forbids. */
+function runOfForbiddenRepetition(duplicate: boolean, released: boolean): Evidence {
+  const run = goodRun();
+  const again = { ...publish(4, 2, 2, 2), duplicate } as WireEvent;
+  const end = [open(4), again, answer(4, "pubrec", 2), release(4, 2), answer(4, "pubcomp", 2)];
+  if (!released) run.wire.splice(9, 1);
+  run.wire = [...run.wire.filter((event) => event.kind !== "pubcomp"), close(2), ...end];
+  run.documents.push(document(2, 6, 2));
+  recount(run);
+  return run;
+}
+
+Deno.test("crash check: a second copy at QoS 2 is the broker's fault only when it repeats what it had released", () => {
+  assert.deepEqual(check(runOfForbiddenRepetition(true, true)), []);
+  assert.deepEqual(rules(runOfForbiddenRepetition(false, true)), ["twice at QoS 2"]);
+  assert.deepEqual(rules(runOfForbiddenRepetition(true, false)), ["twice at QoS 2"]);
+});
+
 const broken: [string, (run: Evidence) => void, Violation["rule"][]][] = [
   ["an acknowledged reading at QoS 1 is not in the index", (run) => {
     run.documents.splice(4, 1);
