@@ -48,7 +48,7 @@ for (const version of [4, 5] as const) {
         const [read] = readByReference(bytes, version).packets as IPublishPacket[];
         assertSame(bytes, publish, read!);
       }),
-      { numRuns: 1_000 },
+      { numRuns: 500 },
     );
   });
 
@@ -70,7 +70,7 @@ for (const version of [4, 5] as const) {
           assertSame(bytes, publish, read.packets[0] as IPublishPacket);
         },
       ),
-      { numRuns: 5_000 },
+      { numRuns: 2_500 },
     );
   });
 }
