@@ -2,7 +2,8 @@
 import { Buffer } from "node:buffer";
 import { reasonOf } from "../base/errors.ts";
 import { bytesOf, ByteWriter } from "./byte_writer.ts";
-import { type DocumentFacts, documentTime, DocumentWriter } from "./document.ts";
+import { documentTime, DocumentWriter } from "./document.ts";
+import type { DocumentFacts } from "./document_parts.ts";
 import { indexAt, periodMs } from "./index_pattern.ts";
 import type { Outgoing } from "./output.ts";
 import { contentOf } from "./payload_content.ts";
@@ -19,34 +20,36 @@ export interface BulkBody {
   unfit?: string;
 }
 
-const afterId = bytesOf(`"}}\n`);
-
-/** The index of the last time asked for, and the action line's beginning for it. */
-class IndexName {
+/** The index of the last time asked for, and the beginning of the action line for it and the last segment. */
+class ActionLine {
   #pattern: string | undefined;
+  #segmentId = "";
   #from = 0;
   #to = 0;
-  name = "";
-  action = new Uint8Array(0);
+  index = "";
+  /** `{"create":{"_index":"…","_id":"SEGMENT-`. */
+  beginning = new Uint8Array(0);
 
-  /** Sets `name` and `action` for a time. */
-  choose(pattern: string, timeMs: number): void {
-    if (pattern === this.#pattern && timeMs >= this.#from && timeMs < this.#to) return;
-    this.#pattern = pattern;
-    const period = periodMs(pattern);
-    this.#from = Math.floor(timeMs / period) * period;
-    this.#to = this.#from + period;
-    this.name = indexAt(pattern, timeMs);
-    this.action = bytesOf(`{"create":{"_index":${JSON.stringify(this.name)},"_id":"`);
+  /** Sets `index` and `beginning`. */
+  choose(pattern: string, timeMs: number, segmentId: string): void {
+    const sameIndex = pattern === this.#pattern && timeMs >= this.#from && timeMs < this.#to;
+    if (sameIndex && segmentId === this.#segmentId) return;
+    if (!sameIndex) {
+      const period = periodMs(pattern);
+      this.#pattern = pattern;
+      this.#from = Math.floor(timeMs / period) * period;
+      this.#to = this.#from + period;
+      this.index = indexAt(pattern, timeMs);
+    }
+    this.#segmentId = segmentId;
+    this.beginning = bytesOf(`{"create":{"_index":${JSON.stringify(this.index)},"_id":"${segmentId}-`);
   }
 }
 
 export class BulkEncoder {
   readonly #writer = new ByteWriter();
   readonly #documents: DocumentWriter;
-  readonly #index = new IndexName();
-  #segmentId = "";
-  #idPrefix = new Uint8Array(0);
+  readonly #action = new ActionLine();
 
   constructor(facts: DocumentFacts) {
     this.#documents = new DocumentWriter(facts);
@@ -72,7 +75,7 @@ export class BulkEncoder {
         writer.cut(before);
         break;
       }
-      indices.push(this.#index.name);
+      indices.push(this.#action.index);
     }
     return { body: writer.view(), count: indices.length, indices };
   }
@@ -89,18 +92,10 @@ export class BulkEncoder {
     const { reading } = outgoing;
     const content = contentOf(reading.payload, reading.truncated);
     const time = documentTime(outgoing, content);
-    this.#index.choose(outgoing.target, time.timestampMs);
-    if (reading.segmentId !== this.#segmentId) {
-      this.#segmentId = reading.segmentId;
-      this.#idPrefix = bytesOf(`${reading.segmentId}-`);
-    }
-    writer.put(this.#index.action);
-    const idFrom = writer.length;
-    writer.put(this.#idPrefix);
-    const sequenceFrom = writer.length;
+    this.#action.choose(outgoing.target, time.timestampMs, reading.segmentId);
+    writer.put(this.#action.beginning);
+    const digitsFrom = writer.length;
     writer.putDecimal(reading.sequence);
-    const id = { from: idFrom, sequenceFrom, to: writer.length };
-    writer.put(afterId);
-    this.#documents.write(writer, outgoing, content, time, id);
+    this.#documents.write(writer, outgoing, content, time, digitsFrom);
   }
 }

@@ -54,11 +54,13 @@ export class ByteWriter {
     this.#at += length;
   }
 
-  /** Copies what was written before, from `from` to `to`. */
+  /** Copies a few bytes that were written before, from `from` to `to`. */
   repeat(from: number, to: number): void {
     if (this.#at + to - from > this.#bytes.length) this.#grow(to - from);
-    this.#bytes.copyWithin(this.#at, from, to);
-    this.#at += to - from;
+    const bytes = this.#bytes;
+    let at = this.#at;
+    for (let i = from; i < to; i++) bytes[at++] = bytes[i]!;
+    this.#at = at;
   }
 
   /** Text as UTF-8, nothing escaped. */
@@ -80,15 +82,6 @@ export class ByteWriter {
       into[--end] = 48 + rest - tenth * 10;
       rest = tenth;
     } while (rest > 0);
-  }
-
-  /** Three digits of a number below 1,000. */
-  putThreeDigits(number: number): void {
-    if (this.#at + 3 > this.#bytes.length) this.#grow(3);
-    const into = this.#bytes;
-    into[this.#at++] = 48 + Math.floor(number / 100);
-    into[this.#at++] = 48 + Math.floor(number / 10) % 10;
-    into[this.#at++] = 48 + number % 10;
   }
 
   /** A JSON string of bytes that are valid UTF-8, with its quotes. */

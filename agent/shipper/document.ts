@@ -5,19 +5,10 @@
 import { Buffer } from "node:buffer";
 import { decodeProperties, decodeUserProperty, type Property, propertyTypes } from "../spool/properties.ts";
 import { bytesOf, type ByteWriter } from "./byte_writer.ts";
+import { type DocumentFacts, EventEnds, TimeWriter, TopicParts } from "./document_parts.ts";
 import type { ClockMark, Outgoing } from "./output.ts";
 import type { Content } from "./payload_content.ts";
 import { payloadAgeMs, payloadTimeMs } from "./payload_time.ts";
-import { labelsOfTopic, type TopicPattern } from "./topic_labels.ts";
-
-/** What all documents of an output have in common. */
-export interface DocumentFacts {
-  hostName: string;
-  /** Undefined: not known, and left out. */
-  hostIp: string | undefined;
-  labels: Record<string, string>;
-  topicPattern: TopicPattern | undefined;
-}
 
 /** `@timestamp` and what it rests on. */
 export interface DocumentTime {
@@ -27,9 +18,6 @@ export interface DocumentTime {
 
 /** The last millisecond that Elasticsearch takes in its usual format (four digits of the year). */
 const lastMs = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
-/** Topics that are remembered as JSON, and how many bytes of them. */
-const topicsMax = 20_000;
-const topicBytesMax = 4 * 1024 * 1024;
 /** Longest name of a user property in the index, in UTF-16 units; with its value a term must stay below 32,766 bytes. */
 const propertyNameMax = 500;
 
@@ -55,73 +43,7 @@ function inRange(timeMs: number): number {
   return timeMs >= 0 && timeMs <= lastMs ? Math.floor(timeMs) : timeMs > lastMs ? lastMs : 0;
 }
 
-/** Times as `2026-01-02T03:04:05.678Z`; the last second is remembered. */
-class TimeWriter {
-  #second = NaN;
-  #prefix = new Uint8Array(0);
-
-  put(writer: ByteWriter, timeMs: number): void {
-    const second = Math.floor(timeMs / 1_000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#prefix = bytesOf(new Date(second * 1_000).toISOString().slice(0, 20));
-    }
-    writer.put(this.#prefix);
-    writer.putThreeDigits(timeMs - second * 1_000);
-    writer.put(zulu);
-  }
-}
-
-/** `,"topic":…,"host":…,"labels":…` of each topic, remembered by the topic's bytes. */
-class TopicParts {
-  readonly #parts = new Map<number, { topic: Uint8Array; json: Uint8Array }[]>();
-  #count = 0;
-  #bytes = 0;
-
-  constructor(private readonly facts: DocumentFacts) {}
-
-  of(topic: Uint8Array): Uint8Array {
-    let hash = topic.length;
-    for (let i = 0; i < topic.length; i++) hash = (Math.imul(hash, 31) + topic[i]!) | 0;
-    const sameHash = this.#parts.get(hash);
-    if (sameHash !== undefined) {
-      for (const part of sameHash) if (equal(part.topic, topic)) return part.json;
-    }
-    return this.#remember(hash, topic);
-  }
-
-  #remember(hash: number, topic: Uint8Array): Uint8Array {
-    const json = this.#make(topic);
-    if (this.#count >= topicsMax || this.#bytes + json.length > topicBytesMax) {
-      this.#parts.clear();
-      this.#count = this.#bytes = 0;
-    }
-    if (json.length > topicBytesMax / 16) return json;
-    this.#count++;
-    this.#bytes += json.length + topic.length;
-    this.#parts.set(hash, [...this.#parts.get(hash) ?? [], { topic: topic.slice(), json }]);
-    return json;
-  }
-
-  #make(topicBytes: Uint8Array): Uint8Array {
-    const { hostName, hostIp, labels, topicPattern } = this.facts;
-    const topic = decoder.decode(topicBytes);
-    const host = { name: hostName, ...(hostIp === undefined ? {} : { ip: hostIp }) };
-    const ofTopic = topicPattern === undefined ? {} : labelsOfTopic(topicPattern, topic);
-    const json = JSON.stringify({ topic, host, labels: { ...labels, ...ofTopic } });
-    return bytesOf(`,${json.slice(1, -1)}`);
-  }
-}
-
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
-}
-
-const zulu = bytesOf("Z");
-const head = bytesOf(`{"@timestamp":"`);
-const afterTime = bytesOf(`"`);
+const afterId = bytesOf(`"}}\n{"@timestamp":"`);
 const value = bytesOf(`,"value":`);
 const text = bytesOf(`,"text":`);
 const values = bytesOf(`,"values":`);
@@ -129,66 +51,63 @@ const payload = bytesOf(`,"payload":`);
 const base64 = bytesOf(`,"payload_base64":"`);
 const closed = bytesOf(`"`);
 const events = bytesOf(`},"event":{"created":"`);
-const start = bytesOf(`","start":"`);
-const clockName = bytesOf(`","clock":"`);
-const idName = bytesOf(`","id":"`);
+const start = bytesOf(`Z","start":"`);
 const sequenceName = bytesOf(`","sequence":`);
 const end = bytesOf(`}}\n`);
-const clocks: Record<ClockMark, Uint8Array> = {
-  payload: bytesOf("payload"),
-  unsynced: bytesOf("unsynced"),
-  retained: bytesOf("retained"),
-  queued: bytesOf("queued"),
-  corrected: bytesOf("corrected"),
-  synced: bytesOf("synced"),
-};
+/** By QoS and retain flag: the beginning of `mqtt`, and the whole with that of `event`. */
 const deliveries = [0, 1, 2].flatMap((qos) =>
-  [false, true].map((retain) => bytesOf(`,"mqtt":{"qos":${qos},"retain":${retain}`))
+  [false, true].map((retain) => `,"mqtt":{"qos":${qos},"retain":${retain}`)
 );
+const deliveryBeginnings = deliveries.map((delivery) => bytesOf(delivery));
+const wholeDeliveries = deliveries.map((delivery) => bytesOf(`${delivery}},"event":{"created":"`));
 
 /** Writes documents, one line each. */
 export class DocumentWriter {
   readonly #timestamp = new TimeWriter();
   readonly #created = new TimeWriter();
   readonly #start = new TimeWriter();
+  readonly #ends = new EventEnds();
   readonly #topics: TopicParts;
 
   constructor(facts: DocumentFacts) {
     this.#topics = new TopicParts(facts);
   }
 
-  /** One document and a line feed. The id stands in `writer` already, from `idFrom` to `idTo`, its sequence at `sequenceFrom`. */
+  /** One document and a line feed. What `writer` holds ends with an id, whose sequence begins at `digitsFrom`. */
   write(
     writer: ByteWriter,
     outgoing: Outgoing,
     content: Content,
     time: DocumentTime,
-    id: { from: number; sequenceFrom: number; to: number },
+    digitsFrom: number,
   ): void {
     const { reading } = outgoing;
-    writer.put(head);
+    const digitsTo = writer.length;
+    writer.put(afterId);
     this.#timestamp.put(writer, time.timestampMs);
-    writer.put(afterTime);
     writer.put(this.#topics.of(reading.topic));
     putContent(writer, content);
-    writer.put(deliveries[reading.qos * 2 + (reading.retain ? 1 : 0)]!);
-    if (reading.properties.length > 0 || reading.truncated) {
-      putProperties(writer, reading.properties, reading.truncated);
-    }
-    writer.put(events);
+    putDelivery(writer, reading);
     this.#created.put(writer, inRange(outgoing.arrivalMs));
     if (outgoing.startMs !== undefined) {
       writer.put(start);
       this.#start.put(writer, inRange(outgoing.startMs));
     }
-    writer.put(clockName);
-    writer.put(clocks[time.clock]);
-    writer.put(idName);
-    writer.repeat(id.from, id.to);
+    writer.put(this.#ends.of(time.clock, reading.segmentId));
+    writer.repeat(digitsFrom, digitsTo);
     writer.put(sequenceName);
-    writer.repeat(id.sequenceFrom, id.to);
+    writer.repeat(digitsFrom, digitsTo);
     writer.put(end);
   }
+}
+
+/** `mqtt`, and the beginning of `event`. */
+function putDelivery(writer: ByteWriter, { qos, retain, properties, truncated }: Outgoing["reading"]): void {
+  const delivery = qos * 2 + (retain ? 1 : 0);
+  if (properties.length === 0 && !truncated) return writer.put(wholeDeliveries[delivery]!);
+  writer.put(deliveryBeginnings[delivery]!);
+  putProperties(writer, properties, truncated);
+  writer.put(events);
 }
 
 function putContent(writer: ByteWriter, content: Content): void {
@@ -198,6 +117,13 @@ function putContent(writer: ByteWriter, content: Content): void {
       writer.put(content.json);
       if (content.text !== undefined) putTextField(writer, content.text);
       return;
+    case "plain object":
+      if (content.values !== undefined) {
+        writer.put(values);
+        writer.put(content.values);
+      }
+      writer.put(payload);
+      return writer.put(content.payload);
     case "text":
       return putTextField(writer, content.text);
     case "bytes":

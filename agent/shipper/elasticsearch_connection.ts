@@ -4,6 +4,7 @@
  * proxy and unpacks a zipped answer of any size. This one verifies with clear reasons, takes a proxy and bounds the answer.
  */
 import { Buffer } from "node:buffer";
+import { inflateSync } from "node:zlib";
 import {
   BaseConnection,
   type ConnectionOptions,
@@ -14,10 +15,12 @@ import {
   type ConnectionRequestResponseAsStream,
   errors,
 } from "@elastic/elasticsearch";
+import { errorCode } from "../base/errors.ts";
 import { outputAnswerBytesMax, outputRequestMs } from "../limits.ts";
 
 /** Idle connections are left after this long: what stands between may have forgotten them without a word. */
 const idleMs = 30_000;
+const decoder = new TextDecoder();
 
 export class FetchConnection extends BaseConnection {
   readonly #client: Deno.HttpClient;
@@ -77,38 +80,62 @@ export class FetchConnection extends BaseConnection {
     const query = params.querystring === undefined || params.querystring === ""
       ? ""
       : `?${params.querystring}`;
-    const { body } = params;
     const response = await fetch(this.url.href.replace(/\/$/, "") + params.path + query, {
       method: params.method,
-      headers: { ...this.headers, ...params.headers } as Record<string, string>,
-      ...(typeof body === "string" || Buffer.isBuffer(body) ? { body: body as BodyInit } : {}),
+      headers: [...Object.entries({ ...this.headers, ...params.headers }), [
+        "accept-encoding",
+        "deflate",
+      ]] as [string, string][],
+      ...(typeof params.body === "string" || Buffer.isBuffer(params.body)
+        ? { body: params.body as BodyInit }
+        : {}),
       // a redirect would carry the readings, perhaps the credentials too, to somewhere that nobody configured
       redirect: "manual",
       signal,
       client: this.#client,
     });
-    return {
-      statusCode: response.status,
-      headers: Object.fromEntries(response.headers),
-      body: await readText(response),
-    };
+    const body = await readText(response);
+    const { "content-encoding": _unpacked, ...headers } = Object.fromEntries(response.headers);
+    return { statusCode: response.status, headers, body };
   }
 }
 
-/** The body as text; an answer that grows beyond all measure is given up. */
+/**
+ * The body as text; an answer that grows beyond all measure is given up. Deno unpacks gzip and brotli by itself, in small
+ * pieces and to any size, so `deflate` is asked for, which it leaves alone.
+ */
 async function readText(response: Response): Promise<string> {
-  if (response.body === null) return "";
-  const decoder = new TextDecoder();
-  let text = "";
-  let bytes = 0;
-  for await (const piece of response.body) {
-    bytes += piece.length;
-    if (bytes > outputAnswerBytesMax) {
-      throw new errors.ConnectionError(`the answer is larger than ${outputAnswerBytesMax} bytes`);
-    }
-    text += decoder.decode(piece, { stream: true });
+  const lengthBytes = Number(response.headers.get("content-length") ?? NaN);
+  if (lengthBytes > outputAnswerBytesMax) {
+    await response.body?.cancel();
+    throw tooLarge();
   }
-  return text + decoder.decode();
+  if (response.headers.get("content-encoding") === "deflate") return inflate(await readBytes(response));
+  return lengthBytes >= 0 ? await response.text() : decoder.decode(await readBytes(response));
+}
+
+async function readBytes(response: Response): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of response.body ?? []) {
+    bytes += piece.length;
+    if (bytes > outputAnswerBytesMax) throw tooLarge();
+    pieces.push(piece);
+  }
+  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+}
+
+function inflate(bytes: Uint8Array): string {
+  try {
+    return decoder.decode(inflateSync(bytes, { maxOutputLength: outputAnswerBytesMax }));
+  } catch (error) {
+    if (errorCode(error) === "ERR_BUFFER_TOO_LARGE") throw tooLarge();
+    throw new errors.ConnectionError("the answer can't be unpacked");
+  }
+}
+
+function tooLarge(): Error {
+  return new errors.ConnectionError(`the answer is larger than ${outputAnswerBytesMax} bytes`);
 }
 
 function proxyOf(proxy: string | URL): Deno.Proxy {

@@ -107,12 +107,6 @@ function explain(error: unknown): Explanation {
     const cause = "what answers there is not Elasticsearch (no X-Elastic-Product header)";
     return { cause, remedy: "check the URL", passing: false };
   }
-  if (error instanceof errors.DeserializationError) {
-    return {
-      cause: `the answer is not JSON: ${JSON.stringify(String(error.data).slice(0, 60))}`,
-      passing: true,
-    };
-  }
   const message = reasonOf(error);
   for (const { pattern, explain } of rules) {
     const match = pattern.exec(message);

@@ -1,17 +1,18 @@
 /** The URLs of one cluster: requests go to the one that answered last, and on to the next when it does not answer. */
 import { Buffer } from "node:buffer";
-import { Client, type ClientOptions, errors } from "@elastic/elasticsearch";
+import { Client, type ClientOptions, errors, Serializer } from "@elastic/elasticsearch";
 import { OperationError } from "../base/errors.ts";
 import { outputRequestMs } from "../limits.ts";
 import type { ElasticsearchSettings } from "../settings.ts";
 import { FetchConnection } from "./elasticsearch_connection.ts";
 import { requestFailed } from "./elasticsearch_failure.ts";
-import { judgeRefusal } from "./judge.ts";
+import { triesElsewhere } from "./judge.ts";
 
-/** An answer of any status; `body` is parsed JSON, or text when it was none. */
+/** An answer of any status. `text` is its body; `body` the same parsed, undefined when it is not JSON. */
 export interface Reply {
   status: number;
-  body: unknown;
+  text: string;
+  readonly body: unknown;
 }
 
 /** One request. `ndjson` is already zipped. */
@@ -21,6 +22,37 @@ export interface Request {
   query?: Record<string, string>;
   json?: Record<string, unknown>;
   zippedNdjson?: Buffer;
+}
+
+/** Leaves answers as text: most of them are known by their text alone, which is quicker than to parse them. */
+class TextSerializer extends Serializer {
+  override deserialize<T = unknown>(json: string): T {
+    return json as T;
+  }
+}
+
+/** The parsed body of an answer of status 200. Throws OperationError, retryable, when it is no JSON object. */
+export function objectOf(reply: Reply, place: string): Record<string, unknown> {
+  const { body } = reply;
+  if (typeof body === "object" && body !== null) return body as Record<string, unknown>;
+  throw new OperationError({
+    operation: "ask Elasticsearch",
+    place,
+    cause: `the answer is not JSON as expected: ${JSON.stringify(reply.text.slice(0, 60))}`,
+    retryable: true,
+  });
+}
+
+class TextReply implements Reply {
+  constructor(readonly status: number, readonly text: string) {}
+
+  get body(): unknown {
+    try {
+      return JSON.parse(this.text);
+    } catch {
+      return undefined;
+    }
+  }
 }
 
 /** A URL without user and password, for logs and status. */
@@ -58,7 +90,7 @@ export class ElasticsearchNodes {
       const node = this.#nodes[this.#current]!;
       try {
         last = await ask(node.client, request, signal);
-        if (!judgeRefusal(last.status, last.body).elsewhere) return last;
+        if (!triesElsewhere(last.status)) return last;
       } catch (error) {
         failures.push(requestFailed(node.place, error));
         if (signal.aborted) break;
@@ -93,11 +125,15 @@ async function ask(client: Client, request: Request, signal: AbortSignal): Promi
         ...(zippedNdjson === undefined ? {} : { headers: { "content-encoding": "gzip" } }),
       },
     );
-    return { status: answer.statusCode ?? 0, body: answer.body };
+    return new TextReply(answer.statusCode ?? 0, textOf(answer.body));
   } catch (error) {
     if (!(error instanceof errors.ResponseError)) throw error;
-    return { status: error.statusCode ?? 0, body: error.body as unknown };
+    return new TextReply(error.statusCode ?? 0, textOf(error.body));
   }
+}
+
+function textOf(body: unknown): string {
+  return typeof body === "string" ? body : "";
 }
 
 function clientOptions(settings: ElasticsearchSettings): ClientOptions {
@@ -105,6 +141,7 @@ function clientOptions(settings: ElasticsearchSettings): ClientOptions {
   const auth = authentication(settings);
   return {
     Connection: FetchConnection,
+    Serializer: TextSerializer,
     maxRetries: 0,
     requestTimeout: outputRequestMs,
     enableMetaHeader: false,

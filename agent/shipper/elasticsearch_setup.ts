@@ -2,7 +2,7 @@
 import type { Alarms } from "../base/alarms.ts";
 import { OperationError } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
-import type { ElasticsearchNodes, Reply } from "./elasticsearch_nodes.ts";
+import { type ElasticsearchNodes, objectOf, type Reply } from "./elasticsearch_nodes.ts";
 import { judgeRefusal } from "./judge.ts";
 import type { Finding } from "./output.ts";
 import {
@@ -68,7 +68,7 @@ export class ElasticsearchSetup {
     const reply = await nodes.request({ method: "GET", path: "/" }, signal);
     if (reply.status === 403) return undefined;
     mustBeWell(reply, nodes.place);
-    const number = (reply.body as { version?: { number?: unknown } } | null)?.version?.number;
+    const number = (objectOf(reply, nodes.place)["version"] as { number?: unknown } | undefined)?.number;
     return typeof number === "string" ? number : undefined;
   }
 
@@ -131,9 +131,9 @@ export class ElasticsearchSetup {
     if (reply.status === 404) return undefined;
     if (reply.status === 403) return "forbidden";
     mustBeWell(reply, nodes.place);
-    const { index_templates: list } = reply.body as {
-      index_templates?: { index_template?: TemplateOnServer }[];
-    };
+    const list = objectOf(reply, nodes.place)["index_templates"] as
+      | { index_template?: TemplateOnServer }[]
+      | undefined;
     return list?.[0]?.index_template;
   }
 
@@ -167,9 +167,9 @@ export class ElasticsearchSetup {
       signal,
     );
     if (reply.status !== 200) return [];
-    const { cluster, index } = reply.body as {
-      cluster: Record<string, boolean>;
-      index: Record<string, Record<string, boolean>>;
+    const { cluster = {}, index = {} } = objectOf(reply, nodes.place) as {
+      cluster?: Record<string, boolean>;
+      index?: Record<string, Record<string, boolean>>;
     };
     const granted = Object.values(index)[0] ?? {};
     const lacking = [

@@ -88,6 +88,22 @@ export function judgeBulk(body: unknown, indices: readonly string[]): Verdict[] 
     : verdicts.map((verdict, at) => countIf(verdict, accepting.has(indices[at]!)));
 }
 
+/** The answer to that many documents when all of them were created: by far the most frequent one, known by its text. */
+export class AllCreated {
+  #count = 0;
+  #text = "";
+
+  is(text: string, count: number): boolean {
+    if (count !== this.#count) {
+      this.#count = count;
+      this.#text = `{"errors":false,"items":[${
+        new Array(count).fill('{"create":{"status":201}}').join(",")
+      }]}`;
+    }
+    return text === this.#text;
+  }
+}
+
 /** The verdict with `counts` set when it is a refusal of the kind that counts and `accepting` holds. */
 export function countIf(verdict: Verdict, accepting: boolean): Verdict {
   return accepting && mayCount(verdict) ? { ...verdict, counts: true } : verdict;
@@ -104,29 +120,31 @@ export interface Refusal {
   kind: "too large" | "retry" | "pause";
   reason: string;
   remedy?: string;
-  /** Whether another URL of the same cluster may do better. */
-  elsewhere: boolean;
+}
+
+/** Whether another URL of the same cluster may do better. */
+export function triesElsewhere(status: number): boolean {
+  return status === 502 || status === 503 || status === 504;
 }
 
 /** Judges an answer to a whole request that is not 2xx. */
 export function judgeRefusal(status: number, body: unknown): Refusal {
   const text = errorText((body as { error?: unknown } | null)?.error);
   const reason = `HTTP ${status}${text === "" ? "" : `: ${text}`}`;
-  if (status === 413) return { kind: "too large", reason, elsewhere: false };
+  if (status === 413) return { kind: "too large", reason };
   if (status === 401) {
-    return { kind: "retry", reason: `not let in (${reason})`, remedy: credentialsRemedy, elsewhere: false };
+    return { kind: "retry", reason: `not let in (${reason})`, remedy: credentialsRemedy };
   }
   if (status === 403) {
-    return { kind: "pause", reason: `not allowed (${reason})`, remedy: privilegesRemedy, elsewhere: false };
+    return { kind: "pause", reason: `not allowed (${reason})`, remedy: privilegesRemedy };
   }
   if (status === 429 || status === 408 || status >= 500) {
-    return { kind: "retry", reason, elsewhere: status === 502 || status === 503 || status === 504 };
+    return { kind: "retry", reason };
   }
   return {
     kind: "pause",
     reason,
     remedy: "check that the URL is that of Elasticsearch itself",
-    elsewhere: false,
   };
 }
 

@@ -2,15 +2,19 @@
 import { isUtf8 } from "node:buffer";
 import { bytesOf } from "./byte_writer.ts";
 import { type JsonPayload, readJsonObject } from "./json_payload.ts";
+import { JsonScan } from "./json_scan.ts";
 
 export type Content =
   /** `json`: the number as JSON; `text`: the payload as well, for a whole number that a double can't hold. */
   | { kind: "number"; json: Uint8Array; text: Uint8Array | undefined }
   | { kind: "object"; json: JsonPayload; text: Uint8Array }
+  /** An object as most are: `payload` stands as it came; `values` is valid until the next call. */
+  | { kind: "plain object"; payload: Uint8Array; values: Uint8Array | undefined }
   | { kind: "text"; text: Uint8Array }
   | { kind: "bytes"; bytes: Uint8Array };
 
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const scan = new JsonScan();
 const twoTo53 = 2n ** 53n;
 /** Longer numbers are written anew: Elasticsearch takes at most 1,000 characters. */
 const numberBytesCopied = 32;
@@ -28,7 +32,10 @@ export function contentOf(payload: Uint8Array, truncated: boolean): Content {
   if (first === 0x2d || isDigit(first)) {
     const number = readNumber(from === 0 && to === payload.length ? payload : payload.subarray(from, to));
     if (number !== undefined) return number;
-  } else if (first === 0x7b && payload[to - 1] === 0x7d && isUtf8(payload)) {
+  } else if (first === 0x7b && payload[to - 1] === 0x7d) {
+    const object = from === 0 && to === payload.length ? payload : payload.subarray(from, to);
+    if (scan.scan(object)) return { kind: "plain object", payload: object, values: scan.values };
+    if (!isUtf8(payload)) return { kind: "bytes", bytes: payload };
     const json = readJsonObject(decoder.decode(payload));
     return json === undefined ? { kind: "text", text: payload } : { kind: "object", json, text: payload };
   }

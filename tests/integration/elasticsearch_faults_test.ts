@@ -1,5 +1,6 @@
 /** Faults of Elasticsearch, one by one: what `status` says, and that all arrives once when the fault ends. */
 import assert from "node:assert/strict";
+import { deflateSync, gzipSync } from "node:zlib";
 import type { OutputStatus } from "../../agent/status/snapshot.ts";
 import { certificates } from "../lab/certificates.ts";
 import { type Elasticsearch, sharedElasticsearch } from "../lab/elasticsearch.ts";
@@ -57,7 +58,7 @@ const answers: Case[] = [
     name: "an answer that is not JSON",
     answer: () => new Response("<html>Please log in</html>", { headers: ofElasticsearch }),
     state: "retrying",
-    reason: /the answer is not JSON: "<html>Please log in<\/html>"/,
+    reason: /the answer is not JSON as expected: "<html>Please log in<\/html>"/,
   },
   {
     name: "a server that is not Elasticsearch",
@@ -90,6 +91,31 @@ const answers: Case[] = [
     reason: /the answer is larger than 16777216 bytes/,
   },
   {
+    name: "an answer that is announced as endless",
+    answer: () =>
+      new Response(endless(), { headers: { ...ofElasticsearch, "content-length": "9999999999" } }),
+    state: "retrying",
+    reason: /the answer is larger than 16777216 bytes/,
+  },
+  {
+    name: "a packed answer that unpacks without measure",
+    answer: () => new Response(deflateSync(new Uint8Array(64e6)), { headers: packed("deflate") }),
+    state: "retrying",
+    reason: /the answer is larger than 16777216 bytes/,
+  },
+  {
+    name: "the same packed in a way that was not asked for",
+    answer: () => new Response(gzipSync(new Uint8Array(64e6)), { headers: packed("gzip") }),
+    state: "retrying",
+    reason: /the answer is larger than 16777216 bytes/,
+  },
+  {
+    name: "an answer that can't be unpacked",
+    answer: () => new Response("{}", { headers: packed("deflate") }),
+    state: "retrying",
+    reason: /the answer can't be unpacked/,
+  },
+  {
     name: "a redirect",
     answer: () =>
       new Response(null, { status: 302, headers: { location: "http://192.0.2.1/", ...ofElasticsearch } }),
@@ -97,6 +123,10 @@ const answers: Case[] = [
     reason: /HTTP 302/,
   },
 ];
+
+function packed(how: string): Record<string, string> {
+  return { ...ofElasticsearch, "content-encoding": how };
+}
 
 function json200(body: unknown): Response {
   return new Response(JSON.stringify(body), { headers: { "content-type": "application/json" } });

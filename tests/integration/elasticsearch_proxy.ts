@@ -83,7 +83,9 @@ export class FaultProxy {
     if (own !== undefined) return own;
     const answer = await passOn();
     const headers = new Headers(answer.headers);
-    for (const name of ["content-encoding", "content-length"]) headers.delete(name); // fetch has unpacked it
+    headers.delete("content-length");
+    // fetch has unpacked everything but this
+    if (headers.get("content-encoding") !== "deflate") headers.delete("content-encoding");
     return new Response(answer.body, { status: answer.status, headers });
   }
 }

@@ -82,7 +82,7 @@ const reading = fc.tuple(
 )
   .map(([value, time]) => JSON.stringify({ value, time, age_s: time }));
 
-const payload: fc.Arbitrary<string | Uint8Array> = fc.oneof(
+export const payload: fc.Arbitrary<string | Uint8Array> = fc.oneof(
   fc.uint8Array({ maxLength: 60 }),
   fc.string({ unit: "binary", maxLength: 60 }),
   fc.string({ unit: fc.constantFrom(..."0123456789.-+eE \t\n"), maxLength: 25 }),

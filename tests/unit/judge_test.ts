@@ -1,5 +1,12 @@
 import assert from "node:assert/strict";
-import { countIf, errorText, judgeBulk, judgeRefusal } from "../../agent/shipper/judge.ts";
+import {
+  AllCreated,
+  countIf,
+  errorText,
+  judgeBulk,
+  judgeRefusal,
+  triesElsewhere,
+} from "../../agent/shipper/judge.ts";
 import type { Verdict } from "../../agent/shipper/output.ts";
 
 interface Given {
@@ -147,6 +154,18 @@ Deno.test("judge: an answer that is none to these readings is worth nothing", ()
   }
 });
 
+Deno.test("judge: the answer to documents that were all created is known by its text, and no other is taken for it", () => {
+  const created = new AllCreated();
+  const answer = (count: number) =>
+    JSON.stringify({ errors: false, items: Array(count).fill(item({ status: 201 })) });
+  for (const count of [1, 2, 2_000, 3]) {
+    assert.equal(created.is(answer(count), count), true);
+    assert.equal(created.is(answer(count), count + 1), false);
+    assert.equal(created.is(answer(count).replace("201", "409"), count), false);
+  }
+  assert.equal(created.is("", 1), false);
+});
+
 Deno.test("judge: error texts are one line, bounded, and survive any form", () => {
   assert.equal(errorText({ type: "a", reason: "b\n\t c" }), "a: b c");
   assert.equal(errorText("plain"), "plain");
@@ -175,14 +194,7 @@ Deno.test("judge: refusals of whole requests", () => {
     "pause",
     "pause",
   ]);
-  assert.deepEqual([500, 502, 503, 504, 429, 401].map((status) => of(status).elsewhere), [
-    false,
-    true,
-    true,
-    true,
-    false,
-    false,
-  ]);
+  assert.deepEqual([200, 401, 429, 500, 502, 503, 504].filter(triesElsewhere), [502, 503, 504]);
   const body = { error: { type: "security_exception", reason: "missing authentication credentials" } };
   assert.equal(
     of(401, body).reason,
