@@ -1,4 +1,4 @@
-/** The few calls of the C library that Deno does not offer: boot clock, state of the clock, a lock that never waits, sd_notify. */
+/** The few calls of the C library that Deno does not offer: boot clock, state of the clock, a lock that never waits, sd_notify, malloc. */
 
 const symbols = {
   clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
@@ -7,6 +7,8 @@ const symbols = {
   close: { parameters: ["i32"], result: "i32" },
   flock: { parameters: ["i32", "i32"], result: "i32" },
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  malloc_trim: { parameters: ["usize"], result: "i32" },
+  mallopt: { parameters: ["i32", "i32"], result: "i32" },
   sendto: { parameters: ["i32", "buffer", "usize", "i32", "buffer", "u32"], result: "isize" },
 } as const;
 
@@ -39,4 +41,17 @@ export const bootClock = 7;
 export function clockNs(clock: number): bigint | undefined {
   if (libc === undefined || libc.clock_gettime(clock, timespec) !== 0) return undefined;
   return timespecView.getBigInt64(0, true) * 1_000_000_000n + timespecView.getBigInt64(8, true);
+}
+
+/** M_MMAP_THRESHOLD of mallopt(3). Once set, malloc does not raise it by itself any more. */
+const mmapThreshold = -3;
+
+/** Lets every block of at least `sizeBytes` be mapped by itself, so that freeing it gives it back to the system. */
+export function returnBlocksFrom(sizeBytes: number): void {
+  libc?.mallopt(mmapThreshold, sizeBytes);
+}
+
+/** Gives free memory inside the heap back to the system (malloc_trim(3)); takes about half a millisecond. */
+export function returnFreeMemory(): void {
+  libc?.malloc_trim(0n);
 }

@@ -2,22 +2,25 @@
 import { countText, sizeText } from "../base/display.ts";
 import { OperationError, reasonOf } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
+import { returnBlocksFrom, returnFreeMemory } from "../base/libc.ts";
 import { Logger } from "../base/logger.ts";
 import { Notifier } from "../base/notify.ts";
 import { SystemClock } from "../base/system_clock.ts";
 import { compareSettings, loadSettings } from "../config.ts";
-import { assertLimits } from "../limits.ts";
+import { assertLimits, mallocMappedBytes } from "../limits.ts";
 import { Pipeline } from "../pipeline.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 import { SocketServer } from "../status/socket_server.ts";
 import { assertOwner } from "./owner.ts";
 import type { CommonOptions, Host } from "./program.ts";
 
+/** How often the service manager is told the status, and free memory given back. */
 const statusTextMs = 5_000;
 
 /** Ends with 0 when it was asked to stop, with 1 when it can't go on. Throws ConfigError before it has begun. */
 export async function run({ terminal, version }: Host, options: CommonOptions): Promise<number> {
   assertLimits();
+  returnBlocksFrom(mallocMappedBytes);
   const settings = loadSettings(options.config);
   const log = new Logger(settings.log);
   const clock = new SystemClock();
@@ -67,7 +70,7 @@ class Service {
       notifier.stopping();
     };
     stop.addEventListener("abort", onStop, { once: true });
-    const timer = setInterval(() => void this.#tellStatus(), statusTextMs);
+    const timer = setInterval(() => this.#tend(), statusTextMs);
     try {
       const running = pipeline.run(stop);
       notifier.ready(); // being ready needs no network: what arrives is stored from now on
@@ -90,6 +93,11 @@ class Service {
       for (const line of linesOf(error)) this.log.error(line);
       return undefined;
     }
+  }
+
+  #tend(): void {
+    returnFreeMemory();
+    void this.#tellStatus(); // says itself what goes wrong
   }
 
   async #tellStatus(): Promise<void> {

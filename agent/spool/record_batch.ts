@@ -10,7 +10,8 @@ import { encodeNumberProperty, propertyTypes } from "./properties.ts";
 import type { Arrival, IncomingReading } from "./spool_types.ts";
 
 const bytesAtFirst = 64 * 1024;
-const bytesKept = 2 * 1024 * 1024;
+/** Room for an ordinary batch: a gate's buffer of short messages, with the heads of their records. */
+const bytesKept = 512 * 1024;
 const none = new Uint8Array(0);
 const noArrival: Arrival = {
   wallMs: 0,
