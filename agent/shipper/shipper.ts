@@ -7,7 +7,13 @@ import { OperationError, reasonOf } from "../base/errors.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Log } from "../base/log.ts";
 import { Backoff } from "../base/retry.ts";
-import { bulkBytesMax, bulkDocumentsMax, cursorWriteIntervalMs } from "../limits.ts";
+import {
+  bulkBytesMax,
+  bulkDocumentsMax,
+  bulkFewReadings,
+  bulkGatherMs,
+  cursorWriteIntervalMs,
+} from "../limits.ts";
 import type { ReadBatch, Reading, SpoolApi, SpoolReader } from "../spool/spool_types.ts";
 import type { ReplayResult } from "../status/agent_api.ts";
 import type { OutputStatus } from "../status/snapshot.ts";
@@ -42,6 +48,8 @@ export class Shipper {
   #persistedMs = -Infinity;
   #oldestArrivalMs: number | undefined;
   #waiters: (() => void)[] = [];
+  /** Aborted when the end has come: what waits goes out without waiting for more. */
+  readonly #draining = new AbortController();
 
   constructor(private readonly options: ShipperOptions) {
     const { output, state, clock, log } = options;
@@ -55,6 +63,7 @@ export class Shipper {
     const { spool, state, output } = this.options;
     const reader = spool.reader(state.nextSequence);
     this.#running = true;
+    signal.addEventListener("abort", () => this.#draining.abort(), { once: true });
     try {
       while (!signal.aborted) await this.#step(reader, signal);
     } finally {
@@ -66,9 +75,10 @@ export class Shipper {
     }
   }
 
-  /** Resolves when nothing waits any more, or when the output is not well so that waiting is useless. */
+  /** The end has come: resolves when nothing waits any more, or when the output is not well so that waiting is useless. */
   async drained(): Promise<void> {
     const { spool, state } = this.options;
+    this.#draining.abort();
     while (this.#running && state.nextSequence < spool.nextSequence() && this.#health.mayProgress) {
       await new Promise<void>((done) => this.#waiters.push(done));
     }
@@ -132,6 +142,12 @@ export class Shipper {
     this.#advance(waiting?.sequence ?? batch.nextSequence, outgoing.length - dead, outgoing.length + buried);
     await this.#persistWhenDue();
     if (waiting !== undefined && outgoing.length === 0) await this.#awaitClock(waiting, signal);
+    else if (batch.readings.length < bulkFewReadings) await this.#gather();
+  }
+
+  /** After a small batch: lets what trickles in gather, because a request costs as much as hundreds of documents. */
+  async #gather(): Promise<void> {
+    await this.options.clock.sleep(bulkGatherMs, this.#draining.signal);
   }
 
   async #read(reader: SpoolReader, signal: AbortSignal): Promise<ReadBatch | undefined> {

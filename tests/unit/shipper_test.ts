@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { LostSyncError } from "../../agent/base/errors.ts";
-import { bulkDocumentsMax } from "../../agent/limits.ts";
+import { bulkDocumentsMax, bulkFewReadings, bulkGatherMs } from "../../agent/limits.ts";
 import type { Outgoing, Verdict } from "../../agent/shipper/output.ts";
 import { Surroundings } from "./shipper_fixture.ts";
 import { busy, confirmed, dead, failure, payloadOf, Rig, ScriptedOutput } from "./shipper_rig.ts";
@@ -22,10 +22,41 @@ Deno.test("shipper: what is stored arrives, in order and in batches, and status 
   assert.deepEqual([state, confirmed, waiting, lagMs], ["well", bulkDocumentsMax + 5, 0, undefined]);
   assert.equal(lastConfirmedMs, rig.around.clock.wallMs());
   await rig.around.storeNumbers(1);
-  await rig.advance();
+  await rig.advance(bulkGatherMs);
   assert.equal(rig.status().confirmed, bulkDocumentsMax + 6);
   await rig.stop();
   assert.equal(rig.output.closed, true);
+});
+
+Deno.test("shipper: the first of what trickles in goes at once, the rest is gathered, and nothing waits at the end", async () => {
+  const rig = await Rig.open();
+  rig.start();
+  await rig.advance();
+  await rig.around.store({ payload: "1" });
+  await rig.advance();
+  assert.deepEqual(rig.output.requests, [["1"]]);
+  for (const payload of ["2", "3"]) {
+    await rig.around.store({ payload });
+    await rig.advance(bulkGatherMs / 3);
+  }
+  assert.deepEqual(rig.output.requests, [["1"]]);
+  await rig.advance(bulkGatherMs);
+  assert.deepEqual(rig.output.requests, [["1"], ["2", "3"]]);
+  await rig.around.store({ payload: "4" });
+  await rig.shipper.drained();
+  assert.deepEqual(rig.output.requests, [["1"], ["2", "3"], ["4"]]);
+  await rig.stop();
+});
+
+Deno.test("shipper: behind a batch that is not small the next one follows at once", async () => {
+  const rig = await Rig.open();
+  await rig.around.storeNumbers(bulkFewReadings);
+  rig.start();
+  await rig.advance();
+  await rig.around.storeNumbers(1);
+  await rig.advance();
+  assert.deepEqual(rig.output.requests.map((request) => request.length), [bulkFewReadings, 1]);
+  await rig.stop();
 });
 
 Deno.test("shipper: the output is prepared before the first reading, even when none waits", async () => {
@@ -113,6 +144,7 @@ Deno.test("shipper: only what was refused is sent again, and the next batch wait
   assert.deepEqual([state, reason, waiting], ["retrying", "429 busy", 5]);
   await rig.advance(1_000);
   await rig.advance(2_000);
+  await rig.advance(bulkGatherMs);
   assert.deepEqual(rig.output.requests, [["1", "2", "3", "4"], ["2", "4"], ["2", "4"], ["5"]]);
   assert.deepEqual([rig.status().confirmed, rig.status().state], [5, "well"]);
   await rig.stop();
@@ -208,7 +240,7 @@ Deno.test("shipper: the cursor is written at most once a second while readings f
   await rig.advance(5_000);
   const before = writes();
   await around.storeNumbers(1);
-  await rig.advance();
+  await rig.advance(bulkGatherMs);
   assert.equal(writes() - before, 1, "idle: at once");
   assert.equal(rig.shipper.durableSequence(), around.spool.nextSequence());
   for (let i = 0; i < 40; i++) {
@@ -217,7 +249,7 @@ Deno.test("shipper: the cursor is written at most once a second while readings f
   }
   assert.ok(writes() - before <= 6, `${writes() - before} writes in 4 s`);
   await around.storeNumbers(1);
-  await rig.advance();
+  await rig.advance(bulkGatherMs);
   await rig.stop();
   assert.equal(rig.shipper.durableSequence(), around.spool.nextSequence());
 });
@@ -352,7 +384,7 @@ Deno.test("shipper: dropped while a batch is under way, readings in it still arr
   const gone = around.spool.oldestSequence() - 3;
   rig.output.answer = (batch) => batch.map(() => confirmed);
   open();
-  await rig.advance();
+  await rig.advance(bulkGatherMs);
   const { confirmed: got, dropped } = rig.status();
   assert.deepEqual([got, dropped], [14 - gone, gone]);
   await rig.stop();
