@@ -123,7 +123,9 @@ export class TestAgent implements AsyncDisposable {
       while (true) {
         const { readings, fromSequence, nextSequence } = reader.next(10_000, 8 * 1024 * 1024);
         if (nextSequence === fromSequence) return all;
-        for (const one of readings) all.push({ ...one, topic: one.topic.slice(), payload: one.payload.slice() });
+        for (const one of readings) {
+          all.push({ ...one, topic: one.topic.slice(), payload: one.payload.slice() });
+        }
       }
     } finally {
       reader.close();

@@ -64,12 +64,24 @@ const properties = fc.record({
   responseTopic: topic,
   correlationData: fc.uint8Array({ minLength: 1, maxLength: 9 }).map((bytes) => Buffer.from(bytes)),
   subscriptionIdentifier: fc.integer({ min: 1, max: 268_435_455 }),
-  userProperties: fc.dictionary(text.filter((one) => one !== "__proto__"), text, { minKeys: 1, maxKeys: 3, noNullPrototype: true }),
+  userProperties: fc.dictionary(text.filter((one) => one !== "__proto__"), text, {
+    minKeys: 1,
+    maxKeys: 3,
+    noNullPrototype: true,
+  }),
 }, { requiredKeys: [] });
 
 /** A PUBLISH as a server may send it. */
 export function publishes(version: ProtocolVersion): fc.Arbitrary<IPublishPacket> {
-  return fc.record({ qos, retain: fc.boolean(), dup: fc.boolean(), messageId: packetId, topic, payload, properties })
+  return fc.record({
+    qos,
+    retain: fc.boolean(),
+    dup: fc.boolean(),
+    messageId: packetId,
+    topic,
+    payload,
+    properties,
+  })
     .map(({ qos, dup, messageId, properties, ...rest }): IPublishPacket => ({
       cmd: "publish",
       ...rest,
@@ -93,5 +105,9 @@ export function serverPackets(version: ProtocolVersion): fc.Arbitrary<Packet> {
 
 /** A CONNACK that accepts. */
 export function connack(version: ProtocolVersion, sessionPresent = false): Uint8Array {
-  return bytesOf({ cmd: "connack", sessionPresent, ...(version === 5 ? { reasonCode: 0 } : { returnCode: 0 }) }, version);
+  return bytesOf({
+    cmd: "connack",
+    sessionPresent,
+    ...(version === 5 ? { reasonCode: 0 } : { returnCode: 0 }),
+  }, version);
 }
