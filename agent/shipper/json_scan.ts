@@ -192,9 +192,7 @@ export class JsonScan {
       while (isDigit(bytes[at])) at++;
       if (at === fractionFrom || at - from > numberBytesMax) return false;
     } else if (digits > wholeDigitsMax) return false;
-    const next = bytes[at];
-    if (next === 0x65 || next === 0x45) return false;
-    this.#at = at;
+    this.#at = at; // an exponent that follows is no comma and no brace: left to the parser
     return this.#note(from, at - from);
   }
 

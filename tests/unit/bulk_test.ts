@@ -55,6 +55,17 @@ Deno.test("bulk: each reading is one line with index and id and one with the doc
   );
 });
 
+Deno.test("bulk: each segment's readings have its id, in the same index too", () => {
+  const segments = ["a", "a", "b", "a"].map((letter) => letter.repeat(16));
+  const { body } = new BulkEncoder(facts).encode(numbered(4, (at) => ({ segmentId: segments[at]! })), 0, 1e6);
+  const items = parseBody(body);
+  assert.deepEqual(items.map((item) => item.id), segments.map((segment, at) => `${segment}-${at + 1}`));
+  assert.deepEqual(
+    items.map((item) => (item.document["event"] as { id: string }).id),
+    items.map((item) => item.id),
+  );
+});
+
 Deno.test("bulk: a body holds as many readings as fit, and always one", () => {
   const batch = numbered(100);
   const encoder = new BulkEncoder(facts);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { ArrivalTime } from "../../agent/shipper/clock_decisions.ts";
+import { type ArrivalTime, ClockDecisions } from "../../agent/shipper/clock_decisions.ts";
 import type { Reading } from "../../agent/spool/spool_types.ts";
 import { FakeFiles } from "../fakes/fake_files.ts";
 import { type Message, QuickClock, Surroundings } from "./shipper_fixture.ts";
@@ -200,11 +200,12 @@ Deno.test("clock: what a killed agent had renamed counts only once the folder is
   around.files.failAll("EIO", ["syncFolder"]);
   assert.equal(await around.decisions.giveUp(1), false); // kill -9 here: renamed, not synced
   around.files.heal();
-  await around.reopen();
-  assert.equal((decided(around) as ArrivalTime).mark, "unsynced");
-  around.files.crash("lost");
-  await around.reopen();
-  assert.equal((decided(around) as ArrivalTime).mark, "unsynced");
+  const { files, clock, log, spool, reserve } = around;
+  const options = { files, path: "/spool/clock.json", reserve, clock, log, spool };
+  const [reading] = around.readings();
+  assert.equal(((await ClockDecisions.open(options)).decide(reading!) as ArrivalTime).mark, "unsynced");
+  files.crash("lost");
+  assert.equal(((await ClockDecisions.open(options)).decide(reading!) as ArrivalTime).mark, "unsynced");
 });
 
 Deno.test("clock: a reboot between: a boot that was synchronised is corrected, one that never was is unsynced at once", async () => {
