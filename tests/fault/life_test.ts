@@ -51,6 +51,11 @@ Deno.test("life: a second agent on the same spool is refused at once and told wh
   const { agent } = plant;
   await plant.start();
   const second = new Running(agentBinary(), ["run", "--config", agent.configFile]);
+  try {
+    await waitUntil(() => second.ended, 10_000, "the second agent to be refused");
+  } finally {
+    second.signal("SIGKILL");
+  }
   assert.equal((await second.exit).code, 1);
   assert.match(second.stderr.text, new RegExp(`pid ${agent.running.pid}\\b`));
   await plant.publish(10, 2);
