@@ -59,7 +59,7 @@ export function letterToOutgoing(letter: DeadLetter): Outgoing {
   const bytes = new Uint8Array(Buffer.from(letter.record, "base64"));
   const view = new DataView(bytes.buffer);
   const segmentId = letter.id.slice(0, segmentIdLength);
-  const length = bytes.length > headBytes ? plausibleLength(view, 0) : 0;
+  const length = bytes.length >= headBytes ? plausibleLength(view, 0) : 0;
   if (
     length === 0 || length !== bytes.length || !checksumHolds(bytes, view, 0, length, checksumSeed(segmentId))
   ) {

@@ -22,11 +22,21 @@ import { outputAnswerBytesMax, outputRequestMs } from "../limits.ts";
 const idleMs = 30_000;
 const decoder = new TextDecoder();
 
+/** A URL without user and password, and without a slash at its end. */
+export function withoutCredentials(url: string): string {
+  const clean = new URL(url);
+  clean.username = clean.password = "";
+  return clean.href.replace(/\/$/, "");
+}
+
 export class FetchConnection extends BaseConnection {
   readonly #client: Deno.HttpClient;
+  /** Without user and password, which must not come into an error; they stand in the headers. */
+  readonly #base: string;
 
   constructor(options: ConnectionOptions) {
     super(options);
+    this.#base = withoutCredentials(options.url.href);
     const ca = options.tls?.ca;
     this.#client = Deno.createHttpClient({
       caCerts: ca === undefined ? [] : [String(ca)],
@@ -80,7 +90,7 @@ export class FetchConnection extends BaseConnection {
     const query = params.querystring === undefined || params.querystring === ""
       ? ""
       : `?${params.querystring}`;
-    const response = await fetch(this.url.href.replace(/\/$/, "") + params.path + query, {
+    const response = await fetch(this.#base + params.path + query, {
       method: params.method,
       headers: [...Object.entries({ ...this.headers, ...params.headers }), [
         "accept-encoding",

@@ -4,7 +4,7 @@ import { Client, type ClientOptions, errors, Serializer } from "@elastic/elastic
 import { OperationError } from "../base/errors.ts";
 import { outputRequestMs } from "../limits.ts";
 import type { ElasticsearchSettings } from "../settings.ts";
-import { FetchConnection } from "./elasticsearch_connection.ts";
+import { FetchConnection, withoutCredentials } from "./elasticsearch_connection.ts";
 import { requestFailed } from "./elasticsearch_failure.ts";
 import { triesElsewhere } from "./judge.ts";
 
@@ -53,13 +53,6 @@ class TextReply implements Reply {
       return undefined;
     }
   }
-}
-
-/** A URL without user and password, for logs and status. */
-export function withoutCredentials(url: string): string {
-  const clean = new URL(url);
-  clean.username = clean.password = "";
-  return clean.href.replace(/\/$/, "");
 }
 
 export class ElasticsearchNodes {

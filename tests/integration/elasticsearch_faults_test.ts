@@ -208,10 +208,11 @@ Deno.test("Elasticsearch, connection refused: said in status, and all arrives on
   await assertArrived(server, index, 6);
 });
 
-Deno.test("Elasticsearch, a name that can't be resolved is told from a server that is not there", async () => {
-  await using shipping = await Shipping.start({ urls: ["http://nowhere.invalid:9200"] });
+Deno.test("Elasticsearch, a name that can't be resolved is told from a server that is not there, and no password is told", async () => {
+  await using shipping = await Shipping.start({ urls: ["http://agent:pass-word@nowhere.invalid:9200"] });
   const status = await shipping.until("it is retrying", (now) => now.state === "retrying");
   assert.match(status.reason ?? "", /^http:\/\/nowhere\.invalid:9200: the name can't be resolved/);
+  assert.doesNotMatch(JSON.stringify(status) + shipping.log.text, /pass-word/);
 });
 
 Deno.test("Elasticsearch, bad certificates: each is told apart, nothing is sent to them, and all arrives once when it is mended", async () => {
