@@ -66,7 +66,7 @@ Deno.test("status: --watch on a terminal draws in place and leaves it as it was"
   // script(1) gives it a terminal of its own
   const child = new Deno.Command("script", {
     args: ["--quiet", "--return", "--command", command, "/dev/null"],
-    env: { TERM: "xterm" },
+    env: { TERM: "xterm", NO_COLOR: "" }, // the tests themselves may run without colour
     stdin: "piped",
     stdout: "piped",
     stderr: "null",
