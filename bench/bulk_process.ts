@@ -55,18 +55,16 @@ function ours(url: string): Prepare {
   const output = new ElasticsearchOutput(settings, common, log);
   const signal = new AbortController().signal;
   const readings = Array.from({ length: preparedDocuments }, (_, n) => outgoing(n));
-  return (from, count) => {
-    const all = Array.from({ length: count }, (_, i): Outgoing => {
-      const one = readings[(from + i) % preparedDocuments]!;
-      return { ...one, reading: { ...one.reading, sequence: from + i + 1 } };
-    });
-    return async () => {
-      for (let at = 0; at < count; at += bulkDocumentsMax) {
-        const verdicts = await output.send(all.slice(at, at + bulkDocumentsMax), signal);
-        const bad = verdicts.find(({ kind }) => kind !== "confirmed");
-        if (bad !== undefined) throw new Error(`not confirmed: ${JSON.stringify(bad)}`);
-      }
-    };
+  // the same objects again and again, with new sequences: a heap full of prepared ones would be measured otherwise
+  return (from, count) => async () => {
+    for (let at = from; at < from + count;) {
+      const first = at % preparedDocuments;
+      const batch = readings.slice(first, first + Math.min(bulkDocumentsMax, from + count - at));
+      for (const { reading } of batch) reading.sequence = ++at;
+      const verdicts = await output.send(batch, signal);
+      const bad = verdicts.find(({ kind }) => kind !== "confirmed");
+      if (bad !== undefined) throw new Error(`not confirmed: ${JSON.stringify(bad)}`);
+    }
   };
 }
 
