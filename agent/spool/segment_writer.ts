@@ -57,8 +57,9 @@ export class SegmentWriter implements ReadableSegment {
   /**
    * Makes durable what is written, and the file's name when it is new. Throws LostSyncError when the disk can't: then
    * the unsynced bytes are cut off, so that the next life does not find in the page cache what is not on the disk.
+   * `onDurable` is called in the same turn in which `durableBytes` moves: a reader sees both or neither.
    */
-  async sync(): Promise<void> {
+  async sync(onDurable: () => void): Promise<void> {
     const writtenBytes = this.#writtenBytes;
     try {
       await this.file.syncData();
@@ -76,6 +77,7 @@ export class SegmentWriter implements ReadableSegment {
     }
     this.durableBytes = writtenBytes;
     this.#dirty = false;
+    onDurable();
   }
 
   /** Takes back what is not durable: a new file is removed. Returns why it can't, or undefined when it is done. */

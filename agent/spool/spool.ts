@@ -238,15 +238,16 @@ export class Spool implements SpoolApi {
   /** Syncs what was written; then it belongs to the stream, and the segment before a new one is sealed. */
   async #makeDurable(writer: SegmentWriter, nextSequence: number): Promise<void> {
     try {
-      await writer.sync();
+      await writer.sync(() => {
+        this.#list.add(writer);
+        this.#list.nextSequence = nextSequence;
+      });
     } catch (error) {
       if (error instanceof LostSyncError) this.#lost = error;
       throw error;
     }
     if (writer !== this.#writer) this.#writer?.close();
     this.#writer = writer;
-    this.#list.add(writer);
-    this.#list.nextSequence = nextSequence;
     this.#waiters.wake(nextSequence);
   }
 }
