@@ -124,6 +124,20 @@ function circumstances({ rounds }: Results): string {
     `others used more than ${othersMax * 100} % of the machine before ${disturbed} of ${all.length} rounds`;
 }
 
+/** What still writes there while it is removed can bring a new file in between: then it is removed again. */
+function removeFolder(path: string): void {
+  for (let triesLeft = 10; triesLeft > 0; triesLeft--) {
+    try {
+      return Deno.removeSync(path, { recursive: true });
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return;
+      if (triesLeft === 1) {
+        console.error(`bench: ${path} is left: ${error instanceof Error ? error.message : error}`);
+      }
+    }
+  }
+}
+
 async function main(): Promise<number> {
   const options = parse(Deno.args);
   agentProgram.path = options.agent;
@@ -139,7 +153,7 @@ async function main(): Promise<number> {
     );
   }
   const work = await makeWorkFolder();
-  const clear = () => Deno.removeSync(work, { recursive: true });
+  const clear = () => removeFolder(work);
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
       clear(); // the processes that were started end with this one
