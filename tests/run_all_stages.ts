@@ -57,7 +57,7 @@ export const allStages: Stage[][] = [
   [program("install", "tests/lab/install.ts", 600, { needed: true })],
   [program("compile", "agent/build/compile.ts", 600, { needed: true })],
   [tests("lab", "tests/lab", 240)],
-  [tests("integration", "tests/integration", 600, { live: true })],
+  [tests("integration", "tests/integration", 1_200, { live: true })],
   [tests("fault", "tests/fault", 600, { live: true })],
   [program("crash harness", "tests/fault/prove_crash.ts", 600, {}, "--runs", "60")],
 ];
