@@ -62,7 +62,8 @@ Deno.test("status: --watch ends well on Ctrl-C, on a closed pipe, and outlives t
 Deno.test("status: --watch on a terminal draws in place and leaves it as it was", async () => {
   await using scene = await Scene.open();
   await scene.start();
-  const command = `'${agentBinary()}' status --watch --config '${scene.agent.configFile}'`;
+  // exec: else Ctrl-C ends a shell between the two as well, and some shells say so instead of the agent's exit code
+  const command = `exec '${agentBinary()}' status --watch --config '${scene.agent.configFile}'`;
   // script(1) gives it a terminal of its own
   const child = new Deno.Command("script", {
     args: ["--quiet", "--return", "--command", command, "/dev/null"],
