@@ -44,12 +44,17 @@ export function importFaults(source: Source): string[] {
   });
 }
 
+/** `@scope/name` or `name` of what an import names. */
+export function packageOf(specifier: string): string {
+  return specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/");
+}
+
 /** Packages that the agent's own code may import; the others are for building and testing. */
 export function packageFaults(source: Source, known: string[], agents: string[]): string[] {
   const isAgent = source.path.startsWith("agent/") && !source.path.startsWith("agent/build/");
   return source.imports.flatMap(({ specifier, typeOnly, line }) => {
     if (/^(\.|node:)/.test(specifier)) return [];
-    const name = specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/");
+    const name = packageOf(specifier);
     if (!known.includes(name)) {
       return [`${source.path}:${line}: imports ${specifier}, not named in import_map.json`];
     }
