@@ -17,6 +17,7 @@ async function writeAll(stream: { write(bytes: Uint8Array): Promise<number> }, t
 
 class RealTerminal implements Terminal {
   readonly interactive = Deno.stdout.isTerminal();
+  readonly errInteractive = Deno.stderr.isTerminal();
   readonly colour = this.interactive && (Deno.env.get("NO_COLOR") ?? "") === "";
   readonly #stop = new AbortController();
   readonly stop = this.#stop.signal;

@@ -175,13 +175,15 @@ export class Pipeline implements AgentApi {
     });
   }
 
-  tail(signal: AbortSignal, filter = "#"): AsyncIterable<TailBatch> {
-    const fault = topicFilterFault(filter);
-    if (fault !== undefined) {
+  tail(signal: AbortSignal, filters = ["#"]): AsyncIterable<TailBatch> {
+    for (const filter of filters) {
+      const fault = topicFilterFault(filter);
+      if (fault === undefined) continue;
       throw new OperationError({ operation: "tail", place: filter, cause: `the topic filter ${fault}` });
     }
-    const matcher = new TopicFilter(filter);
-    return tailSpool(this.stages.spool, (topic) => matcher.matches(topic, 0, topic.length), signal);
+    const matchers = filters.map((filter) => new TopicFilter(filter));
+    const matches = (topic: Uint8Array) => matchers.some((one) => one.matches(topic, 0, topic.length));
+    return tailSpool(this.stages.spool, matches, signal);
   }
 
   outputs(): string[] {

@@ -6,16 +6,20 @@ export function addTail(program: Command, host: Host, finish: Finish): void {
   const command = program.command("tail")
     .summary("readings as they are stored, live")
     .description(
-      "Shows readings as they are stored, live. They are on disk by then, and perhaps not shipped yet.",
+      "Shows readings as they are stored, live, until Ctrl-C. They are on disk by then, and perhaps not shipped " +
+        "yet. On a terminal a line says in brackets what is special: retained or queued in the broker, truncated, " +
+        "and how old a reading is that is not of just now. In a pipe it has the time of arrival in UTC.",
     )
-    .argument("[topic]", "an MQTT topic filter, with + and #", "#")
+    .argument("[topics...]", "MQTT topic filters, with + and # (default: all topics)")
     .option("--json", "one JSON object per reading and line")
-    .action(async (topic: string, _options, command: Command) => {
+    .action(async (topics: string[], _options, command: Command) => {
       const { tail } = await import("./tail.ts");
-      finish(await tail(host, topic, command.optsWithGlobals<CommonOptions>()));
+      const filters = topics.length === 0 ? ["#"] : topics;
+      finish(await tail(host, filters, command.optsWithGlobals<CommonOptions>()));
     });
   examples(command, [
     ["sensorlog-agent tail 'hall1/+/temperature'", "one kind of sensor (quotes keep the shell away)"],
+    ["sensorlog-agent tail 'hall1/#' 'hall2/#'", "two halls"],
     ["sensorlog-agent tail --json | jq -r .payload", "payloads only"],
   ]);
 }

@@ -6,7 +6,7 @@ import { loadSettings } from "../config.ts";
 import { catSpool, listSpool, type SegmentVerdict, verifySpool } from "../spool/inspect.ts";
 import { readingJson } from "../status/reading_json.ts";
 import type { CommonOptions, Host } from "./program.ts";
-import { readingLine } from "./tail.ts";
+import { plainLine } from "./reading_line.ts";
 import { table } from "./table.ts";
 import { outLines, type Terminal } from "./terminal.ts";
 
@@ -116,7 +116,7 @@ async function printReadings(
   readings: ReturnType<typeof readingJson>[],
   json: boolean,
 ): Promise<void> {
-  await outLines(terminal, readings.map((one) => json ? safeJson(one) : readingLine(one, false)));
+  await outLines(terminal, readings.map((one) => json ? safeJson(one) : plainLine(one)));
 }
 
 function timeText(timeMs: number): string {

@@ -1,27 +1,19 @@
 /** `tail`: readings as they are stored, live. */
-import { countText, safeJson, safeText, sizeText } from "../base/display.ts";
+import { countText, safeJson } from "../base/display.ts";
 import { ConfigError, OperationError } from "../base/errors.ts";
 import { socketOf } from "../config.ts";
 import type { ReadingJson } from "../status/reading_json.ts";
 import { SocketClient } from "../status/socket_client.ts";
 import { topicFilterFault } from "../subscriber/topic_filter.ts";
-import type { CommonOptions, Host } from "./program.ts";
-import { outLines } from "./terminal.ts";
+import type { CommonOptions, Host } from "./describe.ts";
+import { plainLine, TerminalLines } from "./reading_line.ts";
+import { outLines, type Terminal } from "./terminal.ts";
 
-/** Of a payload this many characters are shown; `--json` shows all. */
-const payloadCharsMax = 400;
+type Line = ReadingJson | { skipped: number };
 
 /** Ends with 0 on Ctrl-C, with 1 when the agent ends. */
-export async function tail({ terminal }: Host, filter: string, options: CommonOptions): Promise<number> {
-  const fault = topicFilterFault(filter);
-  if (fault !== undefined) {
-    throw new ConfigError({
-      operation: "tail",
-      place: JSON.stringify(filter),
-      cause: `the topic filter ${fault}`,
-      remedy: "+ stands for one level and # for all that follow: 'hall1/+/temperature', 'hall1/#'",
-    });
-  }
+export async function tail({ terminal }: Host, filters: string[], options: CommonOptions): Promise<number> {
+  for (const filter of filters) assertFilter("tail", filter);
   const path = socketOf(options.config);
   const client = await SocketClient.connect(path);
   if (client === undefined) {
@@ -33,13 +25,14 @@ export async function tail({ terminal }: Host, filter: string, options: CommonOp
     });
   }
   try {
-    const address = `/tail?filter=${encodeURIComponent(filter)}`;
-    for await (const lines of client.lines<ReadingJson | { skipped: number }>(address, terminal.stop)) {
+    const query = filters.map((filter) => `filter=${encodeURIComponent(filter)}`).join("&");
+    const show = options.json ? safeJson : shownBy(terminal);
+    for await (const lines of client.lines<Line>(`/tail?${query}`, terminal.stop)) {
       const shown: string[] = [];
       for (const line of lines) {
         if ("skipped" in line) {
           await terminal.err(`… ${countText(line.skipped)} readings passed by: too slow to show them all\n`);
-        } else shown.push(options.json ? safeJson(line) : readingLine(line, terminal.interactive));
+        } else shown.push(show(line));
       }
       await outLines(terminal, shown);
     }
@@ -51,23 +44,21 @@ export async function tail({ terminal }: Host, filter: string, options: CommonOp
   return 1;
 }
 
-/** Time, topic and payload on one line, harmless for a terminal. A terminal gets the local time of day. */
-export function readingLine(line: ReadingJson, interactive: boolean): string {
-  const time = interactive ? new Date(line.arrived).toTimeString().slice(0, 8) : line.arrived;
-  const marks = [
-    line.retain ? "retained" : "",
-    line.queued ? "queued" : "",
-    line.truncated ? "truncated" : "",
-  ];
-  const mark = marks.filter((one) => one !== "").map((one) => ` [${one}]`).join("");
-  return `${time} ${safeText(line.topic)}${mark} ${payloadText(line)}`;
+/** How a reading is shown to people. */
+function shownBy(terminal: Terminal): (line: ReadingJson) => string {
+  if (!terminal.interactive) return plainLine;
+  const lines = new TerminalLines(terminal.colour);
+  return (line) => lines.line(line, terminal.size().columns, Date.now());
 }
 
-function payloadText({ payload, payload_base64: base64 }: ReadingJson): string {
-  return payload === undefined ? `base64:${cut(base64 ?? "")}` : cut(payload);
-}
-
-function cut(text: string): string {
-  if (text.length <= payloadCharsMax) return safeText(text);
-  return `${safeText(text.slice(0, payloadCharsMax))}… (${sizeText(text.length)})`;
+/** Throws a ConfigError when `filter` is no MQTT topic filter. */
+export function assertFilter(operation: string, filter: string): void {
+  const fault = topicFilterFault(filter);
+  if (fault === undefined) return;
+  throw new ConfigError({
+    operation,
+    place: JSON.stringify(filter),
+    cause: `the topic filter ${fault}`,
+    remedy: "+ stands for one level and # for all that follow: 'hall1/+/temperature', 'hall1/#'",
+  });
 }

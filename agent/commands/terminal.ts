@@ -6,6 +6,8 @@ export interface Terminal {
   err(text: string): Promise<void>;
   /** Standard output is a terminal. */
   readonly interactive: boolean;
+  /** Standard error is a terminal: progress may be drawn there. */
+  readonly errInteractive: boolean;
   /** Colours are wanted: a terminal, and NO_COLOR is not set. */
   readonly colour: boolean;
   /** Size of the terminal now; 80 by 24 when there is none. */

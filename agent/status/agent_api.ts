@@ -21,10 +21,11 @@ export interface TailBatch {
 export interface AgentApi {
   snapshot(): Promise<Snapshot>;
   /**
-   * Readings from now on, as they become durable, until `signal` aborts; with `filter`, those whose topic matches that
-   * MQTT filter. Nothing is held for a slow reader: it misses some. Throws OperationError for a malformed filter.
+   * Readings from now on, as they become durable, until `signal` aborts: those whose topic matches one of the MQTT
+   * filters (default: `#`). Nothing is held for a slow reader: it misses some. Throws OperationError for a malformed
+   * filter.
    */
-  tail(signal: AbortSignal, filter?: string): AsyncIterable<TailBatch>;
+  tail(signal: AbortSignal, filters?: string[]): AsyncIterable<TailBatch>;
   /** Names of the outputs that have or had dead letters. */
   outputs(): string[];
   /** In order; read one at a time. Throws OperationError for an unknown output. */

@@ -11,7 +11,7 @@ export function refusal(status: number, error: string, remedy?: string): Respons
 
 /**
  * Answers one request. `GET /status`, `GET /dead` and `POST /dead/NAME/replay|drop` answer in JSON, `GET /dead/NAME`
- * and `GET /tail[?filter=FILTER]` in lines of JSON; a tail ends when `signal` aborts. Never rejects.
+ * and `GET /tail[?filter=FILTER&filter=…]` in lines of JSON; a tail ends when `signal` aborts. Never rejects.
  */
 export async function handle(api: AgentApi, request: Request, signal = request.signal): Promise<Response> {
   try {
@@ -40,7 +40,8 @@ async function route(
   if (request.method !== method) return refusal(405, `${request.method} is not allowed here, ${method} is`);
   if (what === "status") return Response.json(await api.snapshot());
   if (what === "tail") {
-    return lines(signal, (stop) => tailLines(api.tail(stop, query.get("filter") ?? undefined)));
+    const filters = query.getAll("filter");
+    return lines(signal, (stop) => tailLines(api.tail(stop, filters.length === 0 ? undefined : filters)));
   }
   if (output === undefined) return Response.json({ outputs: api.outputs() });
   if (action === undefined) {

@@ -5,6 +5,7 @@ export class FakeTerminal implements Terminal {
   stdout = "";
   stderr = "";
   interactive = false;
+  errInteractive = false;
   colour = false;
   columns = 80;
   /** After that many writes nobody reads standard output any more. */

@@ -5,6 +5,7 @@ import type { Terminal } from "../../agent/commands/terminal.ts";
 class Printed implements Terminal {
   text = "";
   readonly interactive = false;
+  readonly errInteractive = false;
   readonly colour = false;
   readonly stop = new AbortController().signal;
 

@@ -51,8 +51,8 @@ class FakeApi implements AgentApi {
   snapshot() {
     return Promise.resolve(wellSnapshot);
   }
-  async *tail(signal: AbortSignal, filter?: string) {
-    this.asked.push(["tail", filter]);
+  async *tail(signal: AbortSignal, filters?: string[]) {
+    this.asked.push(["tail", filters]);
     try {
       for (const batch of this.batches) yield batch;
       if (!signal.aborted) await new Promise((done) => signal.addEventListener("abort", done));
@@ -165,7 +165,7 @@ Deno.test("socket: a tail gives readings as lines, says what was missed, and end
     { readings: [reading("a/b", "21.5"), reading("a/c", new Uint8Array([0xff, 0]))], skipped: 0 },
     { readings: [], skipped: 7 },
   ];
-  const response = await get(api, "/tail?filter=a%2F%23");
+  const response = await get(api, "/tail?filter=a%2F%23&filter=b");
   const reader = response.body!.getReader();
   const next = async () => linesOf(new TextDecoder().decode((await reader.read()).value));
   const [first, second] = await next();
@@ -176,7 +176,7 @@ Deno.test("socket: a tail gives readings as lines, says what was missed, and end
   });
   assert.equal(second!.payload_base64, "/wA=");
   assert.deepEqual(await next(), [{ skipped: 7 }]);
-  assert.deepEqual(api.asked, [["tail", "a/#"]]);
+  assert.deepEqual(api.asked, [["tail", ["a/#", "b"]]]);
   const waiting = reader.read();
   await new Promise((done) => setTimeout(done, 0)); // it waits for the next reading now
   await reader.cancel();
