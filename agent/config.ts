@@ -110,7 +110,8 @@ function socketFor(spoolDir: string | undefined): string {
     : join(spoolDir, "agent.sock");
 }
 
-function readFile(
+/** The file's name (undefined: there is none by default) and content. Throws a ConfigError when it can't be read. */
+export function readFile(
   path: string | undefined,
   byDefault: string,
 ): { file: string | undefined; bytes: Uint8Array } {

@@ -10,6 +10,8 @@ export interface Machine {
 }
 
 export const spoolDirDefault = "/var/lib/sensorlog/spool";
+/** Of an output of type `local`. */
+export const storeDirDefault = "/var/lib/sensorlog/store";
 
 export function thisMachine(): Machine {
   for (const path of ["/etc/machine-id", "/var/lib/dbus/machine-id"]) {
