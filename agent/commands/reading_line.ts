@@ -41,6 +41,7 @@ export class TerminalLines {
     const padded = topic.padEnd(this.#topicColumns);
     const facts = [...marksOf(line), ageText(line, nowMs)].filter((one) => one !== "").join(", ");
     const mark = facts === "" ? "" : `  [${facts}]`;
+    // two gaps, and one column that stays free: some terminals break a line that is full
     const left = columns - time.length - padded.length - mark.length - 5;
     const value = fit(valueText(line), Math.max(valueColumnsLeast, left));
     return `${time}  ${this.#tone("2", padded)}  ${this.#tone("1", value)}${this.#tone("33", mark)}`;

@@ -104,3 +104,50 @@ Deno.test("tail: ends with the agent, with a closed pipe, and says when there is
   assert.equal((await tail.exit).code, 1);
   assert.match(tail.stderr.text, /the agent has ended/);
 });
+
+Deno.test("tail: several filters; on a terminal values stand below each other, in colour and harmless", async () => {
+  await using scene = await Scene.open();
+  await scene.start();
+  const config = `--config '${scene.agent.configFile}'`;
+  // script(1) gives it a terminal of its own; exec: else Ctrl-C ends a shell between the two as well
+  const command = `stty cols 70; exec '${agentBinary()}' tail ${config} 'hall/+/t' gate`;
+  const child = new Deno.Command("script", {
+    args: ["--quiet", "--return", "--command", command, "/dev/null"],
+    env: { TERM: "xterm", NO_COLOR: "" }, // the tests themselves may run without colour
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  let shown = "";
+  const reading = (async () => {
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) shown += text;
+  })();
+  await listens(scene, () => shown, "hall/1/t");
+  await scene.publish([
+    { topic: "hall/tower/t", payload: '{ "a": 1 }', qos: 1 },
+    { topic: "hall/1/p", payload: "another topic", qos: 1 },
+    { topic: "gate", payload: `${"\x1b[2J".repeat(30)}`, qos: 1 },
+  ]);
+  await waitUntil(() => shown.includes("bytes)"), 10_000, "three readings", {
+    explain: () => JSON.stringify(shown),
+  });
+  const writer = child.stdin.getWriter();
+  await writer.write(new Uint8Array([3])); // Ctrl-C
+  assert.equal((await child.status).code, 0);
+  await writer.close();
+  await reading;
+  const lines = shown.split("\r\n").slice(0, -1);
+  // deno-lint-ignore no-control-regex
+  const tones = (line: string) =>
+    /^\d\d:\d\d:\d\d {2}\x1b\[2m(.*)\x1b\[0m {2}\x1b\[1m(.*)\x1b\[0m$/.exec(line);
+  const last = lines.slice(-2).map((line) => tones(line)?.slice(1, 3));
+  assert.deepEqual(last[0], ["hall/tower/t", '{"a":1}']);
+  assert.equal(last[1]?.[0], "gate        ");
+  assert.match(last[1]![1]!, /^(\\x1b\[2J)+\S*… \(120 bytes\)$/);
+  assert.equal(
+    "00:00:00  ".length + last[1]!.join("  ").length,
+    69,
+    "as wide as the window, less one column",
+  );
+  assert.ok(!shown.includes("another topic"));
+});
