@@ -50,9 +50,14 @@ export function safeText(text: string): string {
 
 /** JSON in one line, or indented, that is harmless for a terminal: what `safeText` would change is written as `\uXXXX`. */
 export function safeJson(value: unknown, indent?: number): string {
+  return safeJsonText(JSON.stringify(value, null, indent));
+}
+
+/** The same for what is JSON already. */
+export function safeJsonText(json: string): string {
   const units = (char: string) => Array.from({ length: char.length }, (_, i) => char.charCodeAt(i));
   // an indented text has line feeds of its own; those inside strings are escaped by JSON already
-  return JSON.stringify(value, null, indent).replace(unsafe, (char) => {
+  return json.replace(unsafe, (char) => {
     return char === "\n"
       ? char
       : units(char).map((unit) => `\\u${unit.toString(16).padStart(4, "0")}`).join("");
