@@ -3,21 +3,22 @@ import { join } from "node:path";
 import { succeed } from "../tests/lab/command.ts";
 import { projectDir } from "../tests/lab/paths.ts";
 import { preparedDocuments } from "./bulk_process.ts";
-import type { Amounts, Measured, Scenario, Side } from "./scenario.ts";
+import { type Amounts, type Measured, ours, type Scenario, type Side } from "./scenario.ts";
 import { Sink } from "./sink.ts";
 
 /** Runs one side in a process of its own, from source on both sides. */
 async function runProcess(side: Side, sink: Sink, count: number, file: string): Promise<string> {
   const script = join(projectDir, "bench/bulk_process.ts");
   const args = ["run", `--lock=${join(projectDir, "deno.lock")}`, "--frozen", "--no-check", "-A", script];
-  return await succeed(Deno.execPath(), [...args, side, sink.url, `${count}`, file], { cwd: projectDir });
+  const which = side === ours ? "ours" : "peer";
+  return await succeed(Deno.execPath(), [...args, which, sink.url, `${count}`, file], { cwd: projectDir });
 }
 
 async function measure(side: Side, dir: string, count: number): Promise<Measured> {
   using sink = await Sink.start();
   const file = join(dir, "documents.ndjson");
   await sink.reset(preparedDocuments);
-  await runProcess("ours", sink, 0, file); // what the peer is to send: the documents that the agent makes
+  await runProcess(ours, sink, 0, file); // what the peer is to send: the documents that the agent makes
   const wanted = await sink.seen();
   await Deno.writeTextFile(file, wanted.kept);
   await sink.reset(preparedDocuments);
@@ -33,7 +34,7 @@ async function measure(side: Side, dir: string, count: number): Promise<Measured
 export function bulkScenarios({ messages: count }: Amounts): Scenario[] {
   return [{
     name: "bulk",
-    peer: "helpers.bulk",
+    peers: ["helpers.bulk"],
     figures: [
       {
         key: "cpu",

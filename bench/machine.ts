@@ -21,22 +21,60 @@ export function parseMemoryBytes(status: string, field: "VmRSS" | "VmHWM"): numb
   return Number(found[1]) * 1024;
 }
 
-export function cpuMs(pid: number): number {
-  return parseCpuMs(Deno.readTextFileSync(`/proc/${pid}/stat`));
+/** What a process made the disk write, in bytes (each page when it becomes dirty), from the text of /proc/PID/io. */
+export function parseWrittenBytes(io: string): number {
+  const found = /^write_bytes: (\d+)$/m.exec(io);
+  if (found === null) throw new Error("/proc/PID/io has no write_bytes");
+  return Number(found[1]);
+}
+
+const sum = (pids: number[], one: (pid: number) => number) => pids.reduce((all, pid) => all + one(pid), 0);
+
+/** CPU of one process or several. */
+export function cpuMs(...pids: number[]): number {
+  return sum(pids, (pid) => parseCpuMs(Deno.readTextFileSync(`/proc/${pid}/stat`)));
+}
+
+export function writtenBytes(pids: number[]): number {
+  return sum(pids, (pid) => parseWrittenBytes(Deno.readTextFileSync(`/proc/${pid}/io`)));
+}
+
+/** Bytes that the device of a folder has written since boot, whoever wrote; undefined when it has no counter. */
+export function deviceWrittenBytes(folder: string): number | undefined {
+  const { dev } = Deno.statSync(folder);
+  const major = (dev >>> 8) & 0xfff;
+  const minor = (dev & 0xff) | ((dev >>> 12) & 0xfff00);
+  try {
+    const fields = Deno.readTextFileSync(`/sys/dev/block/${major}:${minor}/stat`).trim().split(/\s+/);
+    return Number(fields[6]) * 512; // sectors of 512 bytes, whatever the device's are
+  } catch {
+    return undefined;
+  }
+}
+
+/** The largest resident size counts from now on (proc(5), clear_refs). */
+export function forgetPeak(pids: number[]): void {
+  for (const pid of pids) Deno.writeTextFileSync(`/proc/${pid}/clear_refs`, "5");
+}
+
+/** Sum of the largest resident sizes of processes since `forgetPeak`. */
+export function peakBytes(pids: number[]): number {
+  return sum(pids, (pid) => memoryBytes(pid, "VmHWM"));
 }
 
 export function memoryBytes(pid: number, field: "VmRSS" | "VmHWM" = "VmRSS"): number {
   return parseMemoryBytes(Deno.readTextFileSync(`/proc/${pid}/status`), field);
 }
 
-/** Waits until the process has used no CPU for `quietMs`, and returns what it has used in all; at most 5 s. */
-export async function settledCpuMs(pid: number, quietMs = 200): Promise<number> {
-  let used = cpuMs(pid);
+/** Waits until these have used no CPU for `quietMs`, and returns what they have used in all; at most 5 s. */
+export async function settledCpuMs(pids: number | number[], quietMs = 200): Promise<number> {
+  const all = [pids].flat();
+  let used = cpuMs(...all);
   let sinceMs = performance.now();
   const endMs = sinceMs + 5_000;
   while (performance.now() - sinceMs < quietMs && performance.now() < endMs) {
     await delay(20);
-    const now = cpuMs(pid);
+    const now = cpuMs(...all);
     if (now !== used) sinceMs = performance.now();
     used = now;
   }

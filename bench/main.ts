@@ -4,13 +4,17 @@
  */
 import { Command, InvalidArgumentError } from "commander";
 import { join } from "node:path";
+import { projectDir } from "../tests/lab/paths.ts";
 import { bulkScenarios } from "./bulk.ts";
-import { describeMachine, loadAverage, makeWorkFolder, othersShare } from "./machine.ts";
+import { endToEndScenarios } from "./end_to_end.ts";
+import { describeMachine, makeWorkFolder } from "./machine.ts";
+import { circumstances, measureAll, removeFolder, type Results } from "./measure.ts";
 import { memoryScenarios } from "./memory.ts";
 import { receiveScenarios } from "./receive.ts";
 import { agentProgram } from "./receivers.ts";
-import { type Round, type Row, rows, table } from "./report.ts";
-import type { Measured, Scenario, Side } from "./scenario.ts";
+import { table } from "./report.ts";
+import { saveResults } from "./results.ts";
+import type { Scenario } from "./scenario.ts";
 import { startScenarios } from "./start.ts";
 
 interface Options {
@@ -18,11 +22,10 @@ interface Options {
   rounds: number;
   json: string | undefined;
   messages: number;
+  seconds: number;
+  save: string | true | undefined;
   agent: string;
 }
-
-/** When others use more than this share of the machine, the figures say less, and the report says so. */
-const othersMax = 0.1;
 
 function atLeastOne(text: string): number {
   if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError("a whole number from 1 on is expected");
@@ -39,6 +42,8 @@ function parse(args: string[]): Options {
     )
     .option("--rounds <n>", "rounds of each row", atLeastOne, 5)
     .option("--messages <n>", "messages or documents of one round", atLeastOne, 200_000)
+    .option("--seconds <n>", "how long the end-to-end rows keep up each pace", atLeastOne, 15)
+    .option("--save [folder]", "keeps the run as a file, in bench/results or another folder")
     .option("--json <file>", "writes everything that was measured, each round, as JSON")
     .option("--agent <file>", "the binary to measure", agentProgram.path)
     .allowExcessArguments(false);
@@ -47,38 +52,10 @@ function parse(args: string[]): Options {
 }
 
 const terminal = Deno.stderr.isTerminal();
+/** Writes over itself on a terminal; elsewhere a line each. */
 function progress(text: string): void {
-  if (terminal) Deno.stderr.writeSync(new TextEncoder().encode(`\r\x1b[K${text}`));
-}
-
-/** One side, once, in a folder of its own. */
-async function once(scenario: Scenario, side: Side, work: string): Promise<Measured> {
-  const dir = join(work, side);
-  await Deno.mkdir(dir);
-  try {
-    return await scenario.measure(side, dir);
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
-
-/** All rounds of one scenario; the side that goes first changes from round to round. */
-async function measure(scenario: Scenario, wanted: number, work: string): Promise<Round[]> {
-  const count = Math.min(Math.max(wanted, scenario.rounds?.min ?? 1), scenario.rounds?.max ?? Infinity);
-  const rounds: Round[] = [];
-  for (let number = 1; number <= count; number++) {
-    const round: Round = { load: loadAverage(), others: await othersShare(), measured: {} };
-    const sides: Side[] = scenario.peer === undefined ? ["ours"] : ["ours", "peer"];
-    if (number % 2 === 0) sides.reverse();
-    for (const side of sides) {
-      progress(
-        `${scenario.name}: round ${number} of ${count}, ${side === "ours" ? "the agent" : scenario.peer}`,
-      );
-      round.measured[side] = await once(scenario, side, work);
-    }
-    rounds.push(round);
-  }
-  return rounds;
+  if (!terminal && text === "") return;
+  Deno.stderr.writeSync(new TextEncoder().encode(terminal ? `\r\x1b[K${text}` : `${text}\n`));
 }
 
 function chosen(all: Scenario[], prefixes: string[] | undefined): Scenario[] {
@@ -91,59 +68,12 @@ function chosen(all: Scenario[], prefixes: string[] | undefined): Scenario[] {
   return all.filter(({ name }) => prefixes.some((prefix) => name.startsWith(prefix)));
 }
 
-interface Results {
-  rounds: { name: string; rounds: Round[] }[];
-  rows: Row[];
-  /** Why a scenario could not be measured. */
-  failures: string[];
-}
-
-async function measureAll(scenarios: Scenario[], rounds: number, work: string): Promise<Results> {
-  const results: Results = { rounds: [], rows: [], failures: [] };
-  for (const scenario of scenarios) {
-    try {
-      const measured = await measure(scenario, rounds, work);
-      results.rounds.push({ name: scenario.name, rounds: measured });
-      results.rows.push(...rows(scenario, measured));
-    } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
-      results.failures.push(`${scenario.name}: not measured: ${why}`);
-    }
-  }
-  progress("");
-  return results;
-}
-
-/** How quiet the machine was. */
-function circumstances({ rounds }: Results): string {
-  const all = rounds.flatMap((one) => one.rounds);
-  if (all.length === 0) return "nothing was measured";
-  const loads = all.map(({ load }) => load);
-  const disturbed = all.filter(({ others }) => others > othersMax).length;
-  return `load average when a round began: ${Math.min(...loads)} to ${Math.max(...loads)}; ` +
-    `others used more than ${othersMax * 100} % of the machine before ${disturbed} of ${all.length} rounds`;
-}
-
-/** What still writes there while it is removed can bring a new file in between: then it is removed again. */
-function removeFolder(path: string): void {
-  for (let triesLeft = 10; triesLeft > 0; triesLeft--) {
-    try {
-      return Deno.removeSync(path, { recursive: true });
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return;
-      if (triesLeft === 1) {
-        console.error(`bench: ${path} is left: ${error instanceof Error ? error.message : error}`);
-      }
-    }
-  }
-}
-
 async function main(): Promise<number> {
   const options = parse(Deno.args);
   agentProgram.path = options.agent;
-  const all = [receiveScenarios, bulkScenarios, memoryScenarios, startScenarios].flatMap((make) =>
-    make(options)
-  );
+  const all = [receiveScenarios, bulkScenarios, memoryScenarios, startScenarios, endToEndScenarios].flatMap((
+    make,
+  ) => make(options));
   const scenarios = chosen(all, options.rows);
   try {
     Deno.statSync(agentProgram.path);
@@ -162,16 +92,28 @@ async function main(): Promise<number> {
   }
   let results: Results;
   try {
-    results = await measureAll(scenarios, options.rounds, work);
+    results = await measureAll(scenarios, options.rounds, work, progress);
   } finally {
     clear();
   }
-  console.log(`${describeMachine()}; ${options.rounds} rounds of ${options.messages}; median (range)\n`);
-  console.log(`${table(results.rows)}\n\n${circumstances(results)}`);
-  for (const failure of results.failures) console.log(failure);
-  if (options.json !== undefined) {
-    const content = { machine: describeMachine(), messages: options.messages, ...results };
-    await Deno.writeTextFile(options.json, JSON.stringify(content, undefined, 2) + "\n");
+  const output = [
+    `${describeMachine()}; ${options.rounds} rounds of ${options.messages}; median (range)`,
+    "",
+    table(results.rows),
+    "",
+    circumstances(results),
+    ...results.failures,
+  ].join("\n");
+  console.log(output);
+  const { save, json, rounds, messages, seconds } = options;
+  const about = { machine: describeMachine(), asked: { rows: options.rows, rounds, messages, seconds } };
+  if (json !== undefined) {
+    await Deno.writeTextFile(json, JSON.stringify({ ...about, ...results }, undefined, 2) + "\n");
+  }
+  if (save !== undefined) {
+    const folder = save === true ? join(projectDir, "bench/results") : save;
+    progress(`kept in ${await saveResults(folder, output, about, results)}`);
+    if (terminal) progress("\n");
   }
   return results.failures.length === 0 ? 0 : 1;
 }

@@ -96,6 +96,7 @@ export function memoryScenarios(): Scenario[] {
   return [
     {
       name: "memory.steady",
+      peers: [],
       figures: [
         figure("idle", "resident, idle after 100,000 readings"),
         figure("paced", "resident at most, at 1,000 readings/s"),
@@ -106,6 +107,7 @@ export function memoryScenarios(): Scenario[] {
     },
     {
       name: "memory.waiting",
+      peers: [],
       figures: [
         figure("idle", "resident with 1 GiB waiting, idle"),
         figure("restarted", "resident after a restart over it"),

@@ -6,13 +6,19 @@ import type { Message } from "./packets.ts";
 
 const quantities = ["temperature", "humidity", "pressure", "vibration"];
 
+const topicOf = (n: number) => `plant/area-${n % 7}/machine-${n % 41}/${quantities[n % 4]}`;
+const valueOf = (n: number) => (15 + (n * 7919) % 1000 / 100).toFixed(2);
+
+/** The n-th reading as a JSON object of about 75 bytes, which every peer understands; its number stands in it as `seq`. */
+export function numbered(n: number): Message {
+  const battery = (3 + (n * 31) % 100 / 100).toFixed(2);
+  const payload = `{"value":${valueOf(n)},"unit":"C","battery":${battery},"ok":true,"seq":${n}}`;
+  return { topic: topicOf(n), payload };
+}
+
 /** The n-th reading: topic of about 40 bytes, payload of 5 or about 75 bytes. The same n always gives the same one. */
 export function message(n: number): Message {
-  const topic = `plant/area-${n % 7}/machine-${n % 41}/${quantities[n % 4]}`;
-  const value = (15 + (n * 7919) % 1000 / 100).toFixed(2);
-  if (n % 2 === 0) return { topic, payload: value };
-  const battery = (3 + (n * 31) % 100 / 100).toFixed(2);
-  return { topic, payload: `{"value":${value},"unit":"C","battery":${battery},"ok":true,"seq":${n}}` };
+  return n % 2 === 0 ? { topic: topicOf(n), payload: valueOf(n) } : numbered(n);
 }
 
 /** The first `count` readings. */

@@ -68,14 +68,19 @@ export function publishBytes(protocol: Protocol, qos: Qos, message: Message, pac
   return bytes;
 }
 
-/** Prepared PUBLISH packets in one buffer: packet i stands at offsets[i] to offsets[i + 1] and has the id i + 1. */
+/** So many ids are in use, from 1 on: more than are ever under way. */
+export const packetIds = 20_000;
+
+/** Prepared PUBLISH packets in one buffer: packet i stands at offsets[i] to offsets[i + 1]; ids go from 1 to 20,000 again and again. */
 export interface Prepared {
   bytes: Uint8Array;
   offsets: number[];
 }
 
 export function prepare(protocol: Protocol, qos: Qos, messages: Message[]): Prepared {
-  const packets = messages.map((message, index) => publishBytes(protocol, qos, message, index + 1));
+  const packets = messages.map((message, index) =>
+    publishBytes(protocol, qos, message, index % packetIds + 1)
+  );
   const offsets = [0];
   for (const one of packets) offsets.push(offsets.at(-1)! + one.length);
   const bytes = new Uint8Array(offsets.at(-1)!);

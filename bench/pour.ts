@@ -1,5 +1,13 @@
 /** The sender's side of QoS 0, 1 and 2 at full speed: one loop writes, one reads acknowledgements, nothing is encoded. */
-import { Framer, packetType, type Prepared, type Protocol, publishBytes, type Qos } from "./packets.ts";
+import {
+  Framer,
+  packetIds,
+  packetType,
+  type Prepared,
+  type Protocol,
+  publishBytes,
+  type Qos,
+} from "./packets.ts";
 import { endMessage } from "./messages.ts";
 import { delay } from "../tests/lab/wait.ts";
 
@@ -11,6 +19,8 @@ export interface Order {
   window: number;
   /** Readings per second; undefined: as fast as the receiver takes them. */
   perS: number | undefined;
+  /** Number of the first reading: each carries its own. No end message follows then (QoS 1 or 2). */
+  numberedFrom?: number;
 }
 
 /** Times in ms since 1970. */
@@ -18,6 +28,8 @@ export interface Poured {
   startedMs: number;
   /** All that is acknowledged at all is, the end message included. */
   doneMs: number;
+  /** When each reading was written, only for numbered ones. */
+  sentMs?: Float64Array;
 }
 
 /** Id of the end message: above all prepared ones. */
@@ -38,6 +50,7 @@ export class Pour {
   #sent = 0;
   #completed = 0;
   #releases: number[] = [];
+  readonly #sentMs: Float64Array | undefined;
   #wake: () => void = () => {};
 
   constructor(
@@ -45,7 +58,9 @@ export class Pour {
     private readonly protocol: Protocol,
     private readonly prepared: Prepared,
     private readonly order: Order,
-  ) {}
+  ) {
+    if (order.numberedFrom !== undefined) this.#sentMs = new Float64Array(order.count);
+  }
 
   /** Notes an acknowledgement; true when the packet was one. */
   take(first: number, body: Uint8Array): boolean {
@@ -64,7 +79,7 @@ export class Pour {
     const period = offsets.length - 1;
     const from = this.#sent % period;
     let room = Math.min(count - this.#sent, period - from);
-    if (qos > 0) room = Math.min(room, Math.min(window, period) - (this.#sent - this.#completed));
+    if (qos > 0) room = Math.min(room, Math.min(window, period, packetIds) - (this.#sent - this.#completed));
     if (perS !== undefined) room = Math.min(room, Math.floor(elapsedMs * perS / 1000) - this.#sent);
     if (room <= 0) return undefined;
     let to = from + 1;
@@ -97,13 +112,14 @@ export class Pour {
   async run(): Promise<Poured> {
     const { qos, count } = this.order;
     const startedMs = nowMs();
-    const wanted = qos === 0 ? 1 : count + 1;
-    let ended = false;
+    let ended = this.#sentMs !== undefined;
+    const wanted = (qos === 0 ? 0 : count) + (ended ? 0 : 1);
     while (this.#completed < wanted) {
       const slice = this.#slice(nowMs() - startedMs);
       if (this.#releases.length > 0) {
         await writeAll(this.conn, this.#takeReleases());
       } else if (slice !== undefined) {
+        this.#sentMs?.fill(nowMs(), this.#sent, this.#sent + slice.count);
         this.#sent += slice.count; // before the write: acknowledgements may come while it waits
         await writeAll(this.conn, slice.bytes);
       } else if (!ended && this.#mayEnd()) {
@@ -113,7 +129,7 @@ export class Pour {
         await this.#waitForRoom();
       }
     }
-    return { startedMs, doneMs: nowMs() };
+    return { startedMs, doneMs: nowMs(), ...this.#sentMs === undefined ? {} : { sentMs: this.#sentMs } };
   }
 }
 

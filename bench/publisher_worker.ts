@@ -1,5 +1,5 @@
 /** Worker: one client of a real broker that publishes at full speed or at a pace. `publisher.ts` talks to it. */
-import { messages } from "./messages.ts";
+import { messages, numbered } from "./messages.ts";
 import { connectBytes, packetType, prepare } from "./packets.ts";
 import { type Order, Pour, type Poured, readPackets, writeAll } from "./pour.ts";
 
@@ -16,7 +16,11 @@ const prepared = 20_000;
 async function publish(port: number, order: Order): Promise<Poured> {
   const conn = await Deno.connect({ hostname: "127.0.0.1", port });
   conn.setNoDelay(true);
-  const pour = new Pour(conn, 4, prepare(4, order.qos, messages(prepared)), order);
+  const { numberedFrom: from } = order;
+  const readings = from === undefined
+    ? messages(prepared)
+    : Array.from({ length: order.count }, (_, i) => numbered(from + i));
+  const pour = new Pour(conn, 4, prepare(4, order.qos, readings), order);
   const accepted = Promise.withResolvers<void>();
   const reading = readPackets(conn, (first, body) => {
     if (first !== packetType.connack) pour.take(first, body);

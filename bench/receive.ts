@@ -6,10 +6,10 @@ import type { Qos } from "./packets.ts";
 import { nowMs } from "./pour.ts";
 import { publish } from "./publisher.ts";
 import { Agent, MosquittoSub, type Receiver, type Reception } from "./receivers.ts";
-import type { Amounts, Measured, Scenario, Side } from "./scenario.ts";
+import { type Amounts, type Measured, ours, type Scenario, type Side } from "./scenario.ts";
 import { Source } from "./source.ts";
 
-const peer = "mosquitto_sub -F %J";
+const peers = ["mosquitto_sub -F %J"];
 /** As max_inflight_messages of the wide settings. */
 const wideWindow = 20_000;
 /** Readings that a publisher has under way at most; the broker acknowledges it at once. */
@@ -18,7 +18,7 @@ const clientId = "bench-receiver";
 const tricklePerS = 1_000;
 
 function receive(side: Side, reception: Reception): Receiver {
-  return side === "ours" ? new Agent(reception) : new MosquittoSub(reception);
+  return side === ours ? new Agent(reception) : new MosquittoSub(reception);
 }
 
 /** Throws unless all readings and the end message were stored. */
@@ -114,7 +114,7 @@ async function growth(receiver: Receiver, fromBytes: number): Promise<number> {
   return receiver.storedBytes();
 }
 
-const cpuAim = { kind: "at most", value: 1 / 5, of: "ratio" } as const;
+const cpuAim = { kind: "at most", value: 1 / 10, of: "ratio" } as const;
 
 /** All rows of receiving. */
 export function receiveScenarios({ messages: count }: Amounts): Scenario[] {
@@ -122,7 +122,7 @@ export function receiveScenarios({ messages: count }: Amounts): Scenario[] {
   const rate = { key: "rate", unit: "per s", what: "messages per second" } as const;
   const scenarios: Scenario[] = ([0, 1, 2] as const).map((qos) => ({
     name: `flood.qos${qos}`,
-    peer,
+    peers,
     figures: [qos === 2 ? cpu : { ...cpu, aim: cpuAim }, rate],
     measure: (side, dir) => flood(side, dir, qos, count),
   }));
@@ -130,31 +130,31 @@ export function receiveScenarios({ messages: count }: Amounts): Scenario[] {
   scenarios.push(
     {
       name: "live.qos0",
-      peer,
+      peers,
       figures: [cpu, rate],
       measure: (side, dir) => live(side, dir, { qos: 0, ...fast }),
     },
     {
       name: "live.qos1",
-      peer,
+      peers,
       figures: [cpu, rate],
       measure: (side, dir) => live(side, dir, { qos: 1, ...fast }),
     },
     {
       name: "drain.wide",
-      peer,
+      peers,
       figures: [cpu, { ...rate, aim: { kind: "at least", value: 1.2, of: "ratio" } }],
       measure: (side, dir) => drain(side, dir, count, "wide"),
     },
     {
       name: "drain.default",
-      peer,
+      peers,
       figures: [cpu, { ...rate, aim: { kind: "at least", value: 1.2, of: "ratio" } }],
       measure: (side, dir) => drain(side, dir, count, "queue only"),
     },
     {
       name: "trickle",
-      peer,
+      peers,
       figures: [cpu],
       measure: (side, dir) =>
         live(side, dir, { qos: 1, count: tricklePerS * 10, settings: "defaults", perS: tricklePerS }),

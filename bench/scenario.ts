@@ -1,12 +1,14 @@
-/** What a row is made of: one thing measured on our side and, where there is one, on a peer's, in the same rounds. */
+/** What a row is made of: one thing measured on our side and on those of its peers, in the same rounds. */
 import type { Aim } from "./statistics.ts";
 
-export type Side = "ours" | "peer";
+/** `ours`, or the name of a peer. */
+export type Side = string;
+export const ours: Side = "ours";
 
 /** One figure of a scenario; its row is named `<scenario>.<key>`. */
 export interface Figure {
   key: string;
-  unit: "us" | "per s" | "MB" | "ms";
+  unit: "us" | "per s" | "MB" | "ms" | "B" | "readings";
   /** What it is, in a few words. */
   what: string;
   /** Undefined: for information. `of` says what the aim is about: ours divided by the peer's, or ours alone. */
@@ -18,11 +20,15 @@ export type Measured = Record<string, number>;
 
 export interface Scenario {
   name: string;
-  /** Name of the peer; undefined when there is none. */
-  peer?: string;
+  /** Names of the peers; none for what has no peer. Each gets rows of its own. */
+  peers: string[];
   figures: Figure[];
+  /** Brings what is needed; returns why peers can't be measured here, by name. */
+  prepare?(): Promise<Record<Side, string>>;
   /** Measures one side once, in `dir`, an empty folder that is removed afterwards. Throws when something is not right. */
   measure(side: Side, dir: string): Promise<Measured>;
+  /** Ends what all rounds shared. */
+  finish?(): Promise<void>;
   /** How many rounds this one takes at least or at most, when not as many as the others. */
   rounds?: { min?: number; max?: number };
 }

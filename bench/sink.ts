@@ -1,4 +1,5 @@
 /** The bulk sink as the rows use it: in a worker of this process, so not in the measured one. */
+import type { Arrived } from "./arrivals.ts";
 import type { FromSink, Seen, ToSink } from "./sink_worker.ts";
 
 export class Sink {
@@ -37,21 +38,31 @@ export class Sink {
     }
   }
 
-  async #ask(message: ToSink): Promise<Seen> {
+  async #ask<K extends FromSink["kind"]>(message: ToSink, kind: K): Promise<FromSink & { kind: K }> {
     this.#worker.postMessage(message);
     const answer = await this.#message();
-    if (answer.kind !== "seen") throw new Error(`the sink answered "${answer.kind}"`);
-    return answer.seen;
+    if (answer.kind !== kind) throw new Error(`the sink answered "${answer.kind}"`);
+    return answer as FromSink & { kind: K };
   }
 
   /** Forgets what came, and keeps the next `keep` documents. */
   async reset(keep = 0): Promise<void> {
-    await this.#ask({ kind: "reset", keep });
+    await this.#ask({ kind: "reset", keep }, "seen");
+  }
+
+  /** Forgets what came, and notes from now on when the readings 0 to n-1 are indexed: here, or in a real server. */
+  async note(readings: number, upstream?: string): Promise<void> {
+    await this.#ask({ kind: "note", readings, upstream }, "seen");
+  }
+
+  /** What `note` asked for. */
+  async arrived(): Promise<Arrived> {
+    return (await this.#ask({ kind: "arrived" }, "arrived")).arrived;
   }
 
   /** What came since the last reset. */
-  seen(): Promise<Seen> {
-    return this.#ask({ kind: "ask" });
+  async seen(): Promise<Seen> {
+    return (await this.#ask({ kind: "ask" }, "seen")).seen;
   }
 
   [Symbol.dispose](): void {

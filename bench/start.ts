@@ -19,6 +19,7 @@ async function start(dir: string): Promise<number> {
 export function startScenarios(): Scenario[] {
   return [{
     name: "start",
+    peers: [],
     figures: [{
       key: "time",
       unit: "ms",

@@ -18,6 +18,13 @@ export function spread(values: number[]): Spread {
   return { median, min: sorted[0]!, max: sorted.at(-1)!, rounds: sorted.length };
 }
 
+/** The value below which that share of all lies, 0 to 1, by the nearest rank; throws RangeError for no values. */
+export function quantile(values: ArrayLike<number>, share: number): number {
+  if (values.length === 0) throw new RangeError("no values, so no quantile");
+  const sorted = Float64Array.from(values).sort();
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!;
+}
+
 /** ours / peer of each round: what disturbs the machine for a while disturbs both sides of one round. */
 export function ratios(ours: number[], peer: number[]): number[] {
   if (ours.length !== peer.length) {

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import { generate, type Packet, parser } from "mqtt-packet";
-import { messages } from "../../bench/messages.ts";
+import { message, messages, numbered } from "../../bench/messages.ts";
 import {
   connectBytes,
   Framer,
   packet,
+  packetIds,
   packetType,
   prepare,
   publishBytes,
@@ -61,6 +62,22 @@ Deno.test("bench: prepared packets have the ids 1 to n and stand at their offset
   assert.equal(offsets.at(-1), bytes.length);
   const packets = parse(bytes.subarray(offsets[100], offsets[103]), 5);
   assert.deepEqual(packets.map((one) => one.cmd === "publish" && one.messageId), [101, 102, 103]);
+});
+
+Deno.test("bench: ids begin again before they run out", () => {
+  const { bytes, offsets } = prepare(4, 1, Array.from({ length: packetIds + 2 }, (_, n) => numbered(n)));
+  const packets = parse(bytes.subarray(offsets[packetIds - 1], offsets[packetIds + 2]), 4);
+  assert.deepEqual(packets.map((one) => one.cmd === "publish" && one.messageId), [packetIds, 1, 2]);
+});
+
+Deno.test("bench: a numbered reading is a JSON object that holds its number", () => {
+  for (const n of [0, 1, 2, 19_999, 123_456]) {
+    const { topic, payload } = numbered(n);
+    const { seq, value } = JSON.parse(payload as string) as { seq: number; value: number };
+    assert.equal(seq, n);
+    assert.ok(value >= 15 && value < 25);
+    assert.equal(topic, message(n).topic);
+  }
 });
 
 Deno.test("bench: payloads are JSON, because mosquitto_sub -F %J prints nothing else", () => {

@@ -1,11 +1,17 @@
 import assert from "node:assert/strict";
 import { aimText, digits, type Round, rows, spreadText, table } from "../../bench/report.ts";
 import type { Scenario } from "../../bench/scenario.ts";
-import { memoryFileSystem, parseCpuMs, parseMemoryBytes, parseTicks } from "../../bench/machine.ts";
+import {
+  memoryFileSystem,
+  parseCpuMs,
+  parseMemoryBytes,
+  parseTicks,
+  parseWrittenBytes,
+} from "../../bench/machine.ts";
 
 const scenario: Scenario = {
   name: "flood.qos1",
-  peer: "mosquitto_sub",
+  peers: ["mosquitto_sub"],
   figures: [
     { key: "cpu", unit: "us", what: "CPU per message", aim: { kind: "at most", value: 1 / 5, of: "ratio" } },
     { key: "rate", unit: "per s", what: "messages per second" },
@@ -15,7 +21,8 @@ const scenario: Scenario = {
 const round = (ours: [number, number], peer: [number, number]): Round => ({
   load: 0.1,
   others: 0,
-  measured: { ours: { cpu: ours[0], rate: ours[1] }, peer: { cpu: peer[0], rate: peer[1] } },
+  measured: { ours: { cpu: ours[0], rate: ours[1] }, mosquitto_sub: { cpu: peer[0], rate: peer[1] } },
+  failed: {},
 });
 
 Deno.test("bench: a row has both sides, the ratio of each round, and whether the aim was reached", () => {
@@ -36,18 +43,50 @@ Deno.test("bench: a row has both sides, the ratio of each round, and whether the
 });
 
 Deno.test("bench: a round without one side's figure is an error, not a row", () => {
-  const half: Round = { load: 0, others: 0, measured: { ours: { cpu: 1, rate: 1 } } };
+  const half: Round = { load: 0, others: 0, measured: { ours: { cpu: 1, rate: 1 } }, failed: {} };
   assert.throws(() => rows(scenario, [round([1, 1], [1, 1]), half]), /2 rounds of ours, 1 of the peer/);
   assert.throws(() => rows(scenario, []), /no rounds/);
+});
+
+Deno.test("bench: each peer has rows of its own, one that can't be measured too, and says why", () => {
+  const two: Scenario = { ...scenario, peers: ["mosquitto_sub", "Telegraf"] };
+  const seen = rows(two, [round([4, 2], [40, 3])], { Telegraf: "not built: there is no Go" });
+  assert.deepEqual(seen.map(({ name, peerName }) => `${name} ${peerName}`), [
+    "flood.qos1.cpu mosquitto_sub",
+    "flood.qos1.cpu Telegraf",
+    "flood.qos1.rate mosquitto_sub",
+    "flood.qos1.rate Telegraf",
+  ]);
+  assert.equal(seen[1]!.ours.median, 4);
+  assert.equal(seen[1]!.reached, undefined, "nothing is reached against a peer that was not there");
+  assert.match(table(seen).split("\n")[2]!, /Telegraf +not built: there is no Go +at most 1\/5$/);
+});
+
+Deno.test("bench: a round in which one side failed counts for the others, with its own partner only", () => {
+  const failed: Round = { ...round([8, 1], [1, 1]), failed: { mosquitto_sub: "it ended at once" } };
+  const [row] = rows(scenario, [round([4, 1], [40, 1]), failed]);
+  assert.equal(row!.ours.rounds, 1);
+  assert.equal(row!.ratio!.max, 0.1);
+  const [never] = rows(scenario, [failed]);
+  assert.equal(never!.absent, "failed: it ended at once");
+  assert.equal(never!.ours.median, 8);
+});
+
+Deno.test("bench: a peer that has nothing to show has no ratio", () => {
+  const [row] = rows(scenario, [round([4, 1], [0, 1])]);
+  assert.equal(row!.peer!.median, 0);
+  assert.equal(row!.ratio, undefined);
+  assert.equal(row!.reached, undefined);
 });
 
 Deno.test("bench: an aim of its own needs no peer", () => {
   const alone: Scenario = {
     name: "start",
+    peers: [],
     figures: [{ key: "time", unit: "ms", what: "start", aim: { kind: "at most", value: 300, of: "ours" } }],
     measure: scenario.measure,
   };
-  const [row] = rows(alone, [{ load: 0, others: 0, measured: { ours: { time: 310 } } }]);
+  const [row] = rows(alone, [{ load: 0, others: 0, measured: { ours: { time: 310 } }, failed: {} }]);
   assert.equal(row!.reached, "no");
   assert.equal(row!.aim, "at most 300 ms");
   assert.equal(row!.ratio, undefined);
@@ -87,6 +126,12 @@ Deno.test("bench: resident memory is read in bytes", () => {
   assert.equal(parseMemoryBytes(status, "VmRSS"), 1_048_576);
   assert.equal(parseMemoryBytes(status, "VmHWM"), 2_097_152);
   assert.throws(() => parseMemoryBytes("Name:\tx\n", "VmRSS"), /has no VmRSS/);
+});
+
+Deno.test("bench: what was written is read from write_bytes, not from its neighbours", () => {
+  const io = "wchar: 9\nread_bytes: 1\nwrite_bytes: 8192\ncancelled_write_bytes: 4096\n";
+  assert.equal(parseWrittenBytes(io), 8192);
+  assert.throws(() => parseWrittenBytes("rchar: 1\n"), /has no write_bytes/);
 });
 
 Deno.test("bench: a file system in memory is known as one, signed or not", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type Aim, ratios, reached, spread } from "../../bench/statistics.ts";
+import { type Aim, quantile, ratios, reached, spread } from "../../bench/statistics.ts";
 
 Deno.test("bench: median and range of odd and even numbers of rounds", () => {
   assert.deepEqual(spread([3, 1, 2]), { median: 2, min: 1, max: 3, rounds: 3 });
@@ -49,4 +49,14 @@ Deno.test("bench: an aim is reached by the median; rounds that say otherwise are
   assert.equal(reached(least, spread([1.1, 1.3, 1.4])), "yes, not in all rounds");
   assert.equal(reached(least, spread([1.1, 1.1, 1.4])), "no, but in some rounds");
   assert.equal(reached(least, spread([1, 1.1])), "no");
+});
+
+Deno.test("bench: a quantile is one of the values, by the nearest rank", () => {
+  const hundred = Array.from({ length: 100 }, (_, i) => 100 - i);
+  assert.equal(quantile(hundred, 0.5), 50);
+  assert.equal(quantile(hundred, 0.99), 99);
+  assert.equal(quantile(hundred, 1), 100);
+  assert.equal(quantile([10, 9], 0.99), 10);
+  assert.equal(quantile(Float64Array.of(7), 0.01), 7);
+  assert.throws(() => quantile([], 0.5), /no values/);
 });
