@@ -5,14 +5,22 @@
 import { dirname, join, resolve } from "node:path";
 import { errorCode } from "./base/errors.ts";
 import { ConfigError } from "./base/errors.ts";
-import { clientIdOf, type Machine, plantOf, spoolDirDefault, thisMachine } from "./config/defaults.ts";
+import { listenAddress } from "./config/addresses.ts";
+import {
+  clientIdOf,
+  listenDefault,
+  type Machine,
+  plantOf,
+  spoolDirDefault,
+  thisMachine,
+} from "./config/defaults.ts";
 import { NamedFiles, type Places } from "./config/files.ts";
 import { Look, type Report } from "./config/look.ts";
 import { configError, dotted, nearest, type Path, type Problem, problemLine } from "./config/problems.ts";
 import { checkRelations } from "./config/relations.ts";
 import { type Checked, indexDefault, keysOf, schema } from "./config/schema.ts";
 import { type ParsedYaml, parseYaml } from "./config/yaml.ts";
-import type { MqttSettings, OutputSettings, Settings } from "./settings.ts";
+import type { ListenAddress, MqttSettings, OutputSettings, Settings } from "./settings.ts";
 
 export { compareSettings } from "./config/compare.ts";
 
@@ -25,6 +33,8 @@ export interface Surroundings {
   defaultPath?: string;
   machine?: Machine;
   credentialsDir?: string | undefined;
+  /** Where neither a broker nor an output is configured, the agent's own are used: for `run` by hand. */
+  embedded?: boolean;
 }
 
 /** Settings, and what `check` shows beside them: nothing of it keeps the agent from running. */
@@ -52,7 +62,9 @@ export function loadSettings(path: string | undefined, surroundings: Surrounding
   const values = schema.safeParse(yaml.value ?? {});
   if (!values.success) problems.push(...schemaProblems(values.error.issues, yaml));
   const look = new Look(yaml.value);
-  checkRelations(look, report, warn, socketFor(look.text(["spool", "dir"])));
+  const embedded = surroundings.embedded ?? false;
+  const socket = socketFor(look.text(["spool", "dir"]));
+  checkRelations(look, report, warn, { socket, embedded });
   const places: Places = {
     beside: dirname(resolve(file ?? defaultPath)),
     credentialsDir: "credentialsDir" in surroundings
@@ -71,7 +83,10 @@ export function loadSettings(path: string | undefined, surroundings: Surrounding
     hostIp: checked.host_ip,
     labels: checked.labels as Record<string, string>,
     labelsFromTopic: checked.labels_from_topic,
-    mqtt: brokerSettings(checked.mqtt, mqttFiles, checked.mqtt.client_id ?? clientIdOf(plant, machine)),
+    mqtt: {
+      ...brokerSettings(checked.mqtt, mqttFiles, checked.mqtt.client_id ?? clientIdOf(plant, machine)),
+      listen: ownBroker(checked.mqtt, embedded),
+    },
     spool: {
       dir: checked.spool.dir ?? spoolDirDefault,
       maxSizeBytes: checked.spool.max_size,
@@ -201,7 +216,7 @@ function brokerSettings(
   mqtt: Checked["mqtt"],
   files: ReturnType<typeof brokerFiles>,
   clientId: string,
-): MqttSettings {
+): Omit<MqttSettings, "listen"> {
   return {
     url: mqtt.url,
     ...files,
@@ -215,6 +230,11 @@ function brokerSettings(
     statusTopic: mqtt.status_topic,
     keepAliveS: mqtt.keep_alive / 1_000,
   };
+}
+
+function ownBroker({ url, listen }: Checked["mqtt"], embedded: boolean): ListenAddress | undefined {
+  if (listen !== undefined) return listenAddress(listen);
+  return embedded && url === undefined ? listenDefault : undefined;
 }
 
 function outputSettings(

@@ -6,9 +6,20 @@ export interface SecretFile {
   read(): string;
 }
 
+export interface ListenAddress {
+  /** An IPv4 or IPv6 address, without brackets. */
+  host: string;
+  port: number;
+}
+
 export interface MqttSettings {
   /** Undefined: no broker configured; the agent stays up and says so. */
   url: string | undefined;
+  /**
+   * The agent's own broker listens here, instead of a connection to `url`; port 0: a free one. Then username, password,
+   * certificate and key are the broker's own.
+   */
+  listen: ListenAddress | undefined;
   /** PEM text of the CA file; undefined: the system's and Mozilla's roots. */
   caPem: string | undefined;
   /** SHA-256 of the broker's certificate, 64 lower-case hex digits. */

@@ -1,4 +1,6 @@
-/** URLs of brokers, outputs and proxies. A URL that may hold a password is never shown. */
+/** URLs of brokers, outputs and proxies, and the address to listen at. A URL that may hold a password is never shown. */
+import { isIP } from "node:net";
+import type { ListenAddress } from "../settings.ts";
 
 /** A URL that was accepted, taken apart. */
 interface Address {
@@ -56,6 +58,20 @@ export function hostOf(text: string): { scheme: string; host: string } | undefin
 /** Whether nothing that is sent there leaves this machine. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/** The parts of `127.0.0.1:1883` or `[::1]:1883`, or undefined when it is nothing of the kind. */
+export function listenAddress(text: string): ListenAddress | undefined {
+  const parts = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
+  if (parts === null) return undefined;
+  const host = parts[1] ?? parts[2]!;
+  const port = Number(parts[3]);
+  return isIP(host) === (parts[1] === undefined ? 4 : 6) && port <= 65_535 ? { host, port } : undefined;
+}
+
+/** Why a text is no address to listen at, as the rest of a sentence; or undefined. */
+export function listenFault(text: string): string | undefined {
+  return listenAddress(text) === undefined ? "is no address and port" : undefined;
 }
 
 function parse(text: string): Address | undefined {

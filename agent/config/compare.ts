@@ -36,6 +36,7 @@ function keyed(settings: Settings): Map<string, string> {
     labels: Object.entries(settings.labels).sort(),
     labels_from_topic: settings.labelsFromTopic,
     "mqtt.url": mqtt.url,
+    "mqtt.listen": mqtt.listen,
     "mqtt.ca_file": mqtt.caPem,
     "mqtt.fingerprint_sha256": mqtt.fingerprintSha256,
     "mqtt.username": mqtt.username,

@@ -1,6 +1,7 @@
 /** What holds when the configuration says nothing and it depends on the machine. */
 import { createHash } from "node:crypto";
 import { hostname } from "node:os";
+import type { ListenAddress } from "../settings.ts";
 
 /** What of the machine the defaults come from. */
 export interface Machine {
@@ -9,6 +10,8 @@ export interface Machine {
   machineId: string | undefined;
 }
 
+/** Where a hand-started `run` without a broker opens its own. */
+export const listenDefault: ListenAddress = { host: "127.0.0.1", port: 1883 };
 export const spoolDirDefault = "/var/lib/sensorlog/spool";
 /** Of an output of type `local`. */
 export const storeDirDefault = "/var/lib/sensorlog/store";

@@ -1,15 +1,24 @@
 /** What keys mean to each other: which go together, which exclude each other. */
-import { hostOf, isLoopback } from "./addresses.ts";
+import { hostOf, isLoopback, listenAddress } from "./addresses.ts";
 import type { Look, Report } from "./look.ts";
 import { labelNameFault, outputNamePattern, outputTypes } from "./schema.ts";
 
 /** A socket's path has 108 bytes, the last of them 0 (unix(7)). */
 const socketPathBytesMax = 107;
 
-/** Reports what contradicts each other, also when other keys are wrong by themselves. */
-export function checkRelations(look: Look, report: Report, warn: Report, socket: string): void {
+/**
+ * Reports what contradicts each other, also when other keys are wrong by themselves. `embedded`: without a broker the
+ * agent's own is used.
+ */
+export function checkRelations(
+  look: Look,
+  report: Report,
+  warn: Report,
+  { socket, embedded }: { socket: string; embedded: boolean },
+): void {
   checkLabels(look, report);
-  checkBroker(look, report, warn);
+  if (look.has(["mqtt", "listen"])) checkOwnBroker(look, report);
+  else checkBroker(look, report, warn, embedded);
   for (const name of look.keys(["outputs"])) checkOutput(name, look, report, warn);
   if (new TextEncoder().encode(socket).length > socketPathBytesMax) {
     report(
@@ -31,11 +40,55 @@ function checkLabels(look: Look, report: Report): void {
   }
 }
 
-function checkBroker(look: Look, report: Report, warn: Report): void {
+/** Keys of a connection to a broker, which mean nothing to the agent's own. */
+const connectionKeys = [
+  "ca_file",
+  "fingerprint_sha256",
+  "client_id",
+  "qos",
+  "status_topic",
+  "keep_alive",
+];
+
+/** `listen`: the account and the certificate beside it are what the agent's own broker asks for and shows. */
+function checkOwnBroker(look: Look, report: Report): void {
+  const key = (name: string) => ["mqtt", name];
+  const has = (name: string) => look.has(key(name));
+  if (has("url")) {
+    report(
+      key("listen"),
+      "url stands beside it; keep url for a broker that runs already, listen for the agent's own",
+    );
+  }
+  for (const name of connectionKeys.filter(has)) {
+    report(
+      key(name),
+      "this belongs to a connection to mqtt.url, and listen opens the agent's own broker; remove one",
+    );
+  }
+  checkPair(key("username"), key("password_file"), look, report);
+  checkPair(key("cert_file"), key("key_file"), look, report);
+  const host = listenAddress(look.text(key("listen")) ?? "")?.host;
+  if (host === undefined || isLoopback(host)) return; // a wrong one was said by the schema
+  const missing = ["username", "password_file", "cert_file", "key_file"].filter((name) => !has(name));
+  if (missing.length > 0) {
+    report(
+      key("listen"),
+      `the network reaches the broker at ${host}, which takes a password and TLS: ${
+        missing.join(", ")
+      } missing; ` +
+        "write them, or listen on 127.0.0.1",
+    );
+  }
+}
+
+function checkBroker(look: Look, report: Report, warn: Report, embedded: boolean): void {
   const key = (name: string) => ["mqtt", name];
   const has = (name: string) => look.has(key(name));
   const address = hostOf(look.text(key("url")) ?? "");
-  if (!has("url")) warn(["mqtt"], "url is missing: no broker is configured, so nothing will be received");
+  if (!has("url") && !embedded) {
+    warn(["mqtt"], "url is missing: no broker is configured, so nothing will be received");
+  }
   if (address?.scheme === "mqtt") {
     for (const name of ["ca_file", "fingerprint_sha256", "cert_file", "key_file"].filter(has)) {
       report(

@@ -4,7 +4,7 @@ import * as z from "zod";
 import { payloadBytesMax, segmentBytes, topicBytesMax } from "../limits.ts";
 import { nameFault, patternFault } from "../shipper/index_pattern.ts";
 import { topicFilterFault, topicNameFault } from "../subscriber/topic_filter.ts";
-import { brokerUrlFault, elasticsearchUrlFault, proxyUrlFault } from "./addresses.ts";
+import { brokerUrlFault, elasticsearchUrlFault, listenFault, proxyUrlFault } from "./addresses.ts";
 import { found } from "./problems.ts";
 import { duration, list, oneOf, secretFile, size, text, url } from "./values.ts";
 
@@ -90,6 +90,7 @@ const names = <T extends z.ZodType>(one: T) => {
 
 const mqttShape = {
   url: url(brokerUrlFault),
+  listen: text('an address and a port, such as 127.0.0.1:1883 or "[::1]:1883"', listenFault),
   ca_file: text("the name of a file with certificates (PEM)"),
   fingerprint_sha256: text("the SHA-256 of the broker's certificate, 64 hex digits", fingerprintFault),
   username: text("a user name"),

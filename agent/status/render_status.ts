@@ -37,7 +37,7 @@ export function sumHolds(output: OutputStatus): boolean {
 /** Whether a person should look (an output that is being retried raises an alarm when it lasts): an alarm, a connection or output that is not well, numbers that do not add up. */
 export function wantsAttention(snapshot: Snapshot): boolean {
   const { alarms, subscriber, outputs } = snapshot;
-  const brokerWell = subscriber.state === "connected" || subscriber.state === "connecting";
+  const brokerWell = ["connected", "listening", "connecting"].includes(subscriber.state);
   const outputWell = (output: OutputStatus) => sumHolds(output) && output.state !== "paused";
   return alarms.length > 0 || !brokerWell || !outputs.every(outputWell);
 }
@@ -80,8 +80,22 @@ function alarmRows(alarms: Alarm[], nowMs: number): Row[] {
   return [...rows, { text: "" }];
 }
 
+/** What comes in: at the agent's own broker, or by subscription. */
+function filterRows({ clients, filters }: SubscriberStatus): Row[] {
+  if (clients !== undefined) {
+    const names = filters.map(({ filter }) => filter).join(", ");
+    const connected = `${countText(clients)} ${clients === 1 ? "client" : "clients"} connected`;
+    return [{ text: `the agent's own broker, ${connected}; stored: ${names}` }];
+  }
+  const granted = filters.map(({ filter, granted }) =>
+    `${filter} (${typeof granted === "number" ? `QoS ${granted}` : granted})`
+  );
+  return granted.length === 0 ? [] : [{ text: `subscribed to ${granted.join(", ")}` }];
+}
+
 function brokerRows(one: SubscriberStatus, nowMs: number): Row[] {
-  const tone = one.state === "connected" ? "good" : one.state === "connecting" ? "plain" : "warn";
+  const well = one.state === "connected" || one.state === "listening";
+  const tone = well ? "good" : one.state === "connecting" ? "plain" : "warn";
   const state = one.state === "paused" || one.state === "waiting"
     ? `${one.state}: ${one.reason ?? "no reason given"}`
     : one.state;
@@ -109,10 +123,7 @@ function brokerRows(one: SubscriberStatus, nowMs: number): Row[] {
   } else if (one.lastConnectedMs !== undefined) {
     rows.push({ text: `last connected ${agoText(one.lastConnectedMs, nowMs)}` });
   }
-  const granted = one.filters.map(({ filter, granted }) =>
-    `${filter} (${typeof granted === "number" ? `QoS ${granted}` : granted})`
-  );
-  if (granted.length > 0) rows.push({ text: `subscribed to ${granted.join(", ")}` });
+  rows.push(...filterRows(one));
   const last = one.lastMessageMs === undefined ? "none yet" : `the last ${agoText(one.lastMessageMs, nowMs)}`;
   rows.push({ text: `${rateText(one.ratePerS)} messages/s, ${last}` });
   const counts: [string, number][] = [

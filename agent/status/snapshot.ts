@@ -8,10 +8,12 @@ import type { Synchronised } from "../base/clock.ts";
 export type { Alarm };
 
 export interface SubscriberStatus {
-  state: "no broker configured" | "connecting" | "connected" | "paused" | "waiting" | "stopped";
+  state: "no broker configured" | "connecting" | "connected" | "listening" | "paused" | "waiting" | "stopped";
   /** Why it is paused or waiting: "spool full", the last error. */
   reason?: string;
   url?: string;
+  /** Connected to the agent's own broker. */
+  clients?: number;
   clientId?: string;
   protocol?: "MQTT 5" | "MQTT 3.1.1";
   connectedSinceMs?: number;

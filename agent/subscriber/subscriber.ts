@@ -20,6 +20,7 @@ import { Pace } from "./pace.ts";
 import { ProtocolChoice } from "./protocol_choice.ts";
 import { QueuedWatch } from "./queued_watch.ts";
 import { ReceiveBuffer } from "./receive_buffer.ts";
+import type { Receiver } from "./receiver.ts";
 import { Remembered } from "./remembered.ts";
 import type { Session } from "./session.ts";
 import { Subscribing } from "./subscribing.ts";
@@ -47,7 +48,7 @@ type Standing = Pick<
   "state" | "reason" | "protocol" | "connectedSinceMs" | "sessionPresent" | "nextTryMs"
 >;
 
-export class Subscriber {
+export class Subscriber implements Receiver {
   #settings: MqttSettings;
   #standing: Standing = { state: "connecting" };
   #lastMessageMs: number | undefined;

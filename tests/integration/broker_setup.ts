@@ -19,6 +19,7 @@ export function secret(text: string): SecretFile {
 export function mqttSettings(more: Partial<MqttSettings> = {}): MqttSettings {
   return {
     url: undefined,
+    listen: undefined,
     caPem: undefined,
     fingerprintSha256: undefined,
     username: undefined,

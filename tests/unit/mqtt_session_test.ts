@@ -127,6 +127,7 @@ Deno.test("mqtt session: reasons are named, with the broker's own words made har
 
 const settings: MqttSettings = {
   url: "mqtts://a",
+  listen: undefined,
   caPem: undefined,
   fingerprintSha256: undefined,
   username: "me",

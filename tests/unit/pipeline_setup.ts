@@ -37,6 +37,7 @@ export function settingsFor(dir: string, outputs: ElasticsearchSettings[]): Sett
     labelsFromTopic: undefined,
     mqtt: {
       url: undefined,
+      listen: undefined,
       caPem: undefined,
       fingerprintSha256: undefined,
       username: undefined,
