@@ -78,18 +78,8 @@ export class TimeZone {
 
   /** The first instant of the day whose midnight is `localMs`, counted as if it were UTC. */
   startOfDay(localMs: number): number {
-    const [first] = this.instants(localMs);
-    if (first !== undefined) return first;
-    // clocks are put forward over midnight: the day begins with that
-    let before = localMs - this.offsetMin(localMs + dayMs) * minuteMs;
-    let after = localMs - this.offsetMin(localMs - dayMs) * minuteMs;
-    const offsetMin = this.offsetMin(after);
-    while (after - before > 1) {
-      const middle = Math.floor((before + after) / 2);
-      if (this.offsetMin(middle) === offsetMin) after = middle;
-      else before = middle;
-    }
-    return after;
+    // where clocks are put forward at midnight there is no such instant: the day begins when that happens
+    return this.instants(localMs)[0] ?? localMs - this.offsetMin(localMs - dayMs) * minuteMs;
   }
 }
 

@@ -91,7 +91,13 @@ Deno.test("export: a time is written with its zone's offset and stays clear over
     "2026-10-25T02:30:00.000+01:00",
   ]);
   assert.equal(TimeZone.named("UTC").text(0), "1970-01-01T00:00:00.000Z");
-  assert.equal(TimeZone.named("Africa/Monrovia").text(0), "1969-12-31T23:15:00.000-00:45");
+  const monrovia = TimeZone.named("Africa/Monrovia"); // 44 min 30 s behind UTC, until a time that is no quarter of an hour
+  assert.equal(monrovia.text(0), "1969-12-31T23:15:00.000-00:45");
+  const change = Date.UTC(1972, 0, 7, 0, 44, 30);
+  assert.deepEqual([change - 1, change].map((timeMs) => monrovia.text(timeMs)), [
+    "1972-01-06T23:59:29.999-00:45",
+    "1972-01-07T00:44:30.000+00:00",
+  ]);
   assert.equal(madrid.text(9e15), "9000000000000000");
 });
 
