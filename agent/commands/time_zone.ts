@@ -5,13 +5,13 @@ const minuteMs = 60_000;
 const dayMs = 86_400_000;
 /** Zones change their offset at whole quarters of an hour, with few exceptions in the past. */
 const blockMs = 15 * minuteMs;
+const blocksMax = 10_000;
 
 export class TimeZone {
   readonly #format: Intl.DateTimeFormat;
   readonly #utc: boolean;
-  /** The quarter of an hour asked for last, and its offset; undefined when that changes within. */
-  #block = NaN;
-  #blockOffsetMin: number | undefined;
+  /** Offsets of quarters of an hour; `undefined` where it changes within one. Looking one up takes 5 us. */
+  readonly #offsets = new Map<number, number | undefined>();
 
   private constructor(readonly name: string) {
     this.#format = new Intl.DateTimeFormat("en-US", { timeZone: name, timeZoneName: "longOffset" });
@@ -49,12 +49,13 @@ export class TimeZone {
   offsetMin(timeMs: number): number {
     if (this.#utc) return 0;
     const block = Math.floor(timeMs / blockMs);
-    if (block !== this.#block) {
+    if (!this.#offsets.has(block)) {
+      if (this.#offsets.size >= blocksMax) this.#offsets.clear();
       const first = this.#lookUp(block * blockMs);
-      this.#blockOffsetMin = first === this.#lookUp((block + 1) * blockMs - 1) ? first : undefined;
-      this.#block = block;
+      const last = this.#lookUp((block + 1) * blockMs - 1);
+      this.#offsets.set(block, first === last ? first : undefined);
     }
-    return this.#blockOffsetMin ?? this.#lookUp(timeMs);
+    return this.#offsets.get(block) ?? this.#lookUp(timeMs);
   }
 
   #lookUp(timeMs: number): number {
