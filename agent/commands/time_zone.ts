@@ -6,6 +6,8 @@ const dayMs = 86_400_000;
 /** Zones change their offset at whole quarters of an hour, with few exceptions in the past. */
 const blockMs = 15 * minuteMs;
 const blocksMax = 10_000;
+/** Dates reach a little further (ECMA-262, 21.4.1.1), so that there is room for an offset. */
+const calendarMs = 8.6e15;
 
 export class TimeZone {
   readonly #format: Intl.DateTimeFormat;
@@ -38,9 +40,8 @@ export class TimeZone {
 
   /** RFC 3339 with milliseconds: `2026-03-29T03:00:00.000+02:00`, in UTC with a Z. A time that no calendar has as a number. */
   text(timeMs: number): string {
-    const date = new Date(timeMs);
-    if (Number.isNaN(date.getTime())) return String(timeMs);
-    if (this.#utc) return date.toISOString();
+    if (!(Math.abs(timeMs) < calendarMs)) return String(timeMs);
+    if (this.#utc) return new Date(timeMs).toISOString();
     const offsetMin = this.offsetMin(timeMs);
     return `${new Date(timeMs + offsetMin * minuteMs).toISOString().slice(0, -1)}${offsetText(offsetMin)}`;
   }

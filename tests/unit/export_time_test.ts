@@ -98,7 +98,7 @@ Deno.test("export: a time is written with its zone's offset and stays clear over
     "1972-01-06T23:59:29.999-00:45",
     "1972-01-07T00:44:30.000+00:00",
   ]);
-  assert.equal(madrid.text(9e15), "9000000000000000");
+  for (const timeMs of [9e15, -8.64e15]) assert.equal(madrid.text(timeMs), String(timeMs));
 });
 
 Deno.test("export: a written time is the same instant again, in every zone", () => {
