@@ -24,8 +24,9 @@ export class HeldIds {
     return this.#held[id] === 1;
   }
 
+  /** 0 names no packet: a message that came through the agent's own broker, where each client counts for itself. */
   add(id: number): void {
-    this.#change(id, 1);
+    if (id !== 0) this.#change(id, 1);
   }
 
   release(id: number): void {

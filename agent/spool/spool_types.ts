@@ -19,7 +19,7 @@ export interface IncomingReading {
   qos: 0 | 1 | 2;
   retain: boolean;
   duplicate: boolean;
-  /** 0 at QoS 0. */
+  /** 0 at QoS 0, and where many clients' ids would mix: such a reading holds nothing. */
   packetId: number;
   topic: Uint8Array;
   payload: Uint8Array;
@@ -106,7 +106,7 @@ export interface SpoolApi {
   /** Whether a QoS 2 packet id was received and not yet released, the pending batch included. */
   isHeld(packetId: number): boolean;
   heldCount(): number;
-  /** Adds one reading to the pending batch (copies it). A QoS 2 reading makes its packet id held. */
+  /** Adds one reading to the pending batch (copies it). A QoS 2 reading makes its packet id held, if it has one. */
   addReading(reading: IncomingReading, arrival: Arrival): void;
   /** Adds the release (PUBREL) of a held id to the pending batch. */
   addRelease(packetId: number): void;
