@@ -44,6 +44,29 @@ Deno.test("commands: each has a help that teaches, with two examples or more", a
   }
 });
 
+/** The words of an example up to the first pipe or redirection, without the program's name. */
+function words(example: string): string[] {
+  const own = example.split(/ #| \| | >/)[0]!;
+  return [...own.matchAll(/'([^']*)'|(\S+)/g)].map((word) => word[1] ?? word[2]!).slice(1);
+}
+
+Deno.test("commands: every example of every help can be typed as it stands", async () => {
+  let tried = 0;
+  for (const command of [...commands, ["spool"], ["dead"]]) {
+    const [, examples] = (await call(...command, "--help")).stdout.split("Examples:\n");
+    for (const example of examples!.trimEnd().split("\n")) {
+      const outcome = await call(...words(example.trim()), "--config", "/nowhere/a.yaml").catch((error) =>
+        error
+      );
+      const stderr = outcome instanceof Error ? outcome.message : outcome.stderr;
+      // there is no such configuration: a command gets no further, and complains about nothing else
+      assert.match(stderr, /^(read the configuration: \/nowhere.*)?$/, example);
+      tried++;
+    }
+  }
+  assert.ok(tried > 2 * commands.length);
+});
+
 Deno.test("commands: those that list something have --json", async () => {
   for (const command of commands) {
     if (["run", "completion"].includes(command[0]!)) continue;
