@@ -1,10 +1,12 @@
 /**
  * `deno task lab:install`: everything the tests need beyond Deno. Debian packages (as root or by passwordless sudo) and
- * an Elasticsearch from Maven Central with a small plugin of ours. Says nothing and does nothing when all is there;
+ * an Elasticsearch from Maven Central with a small plugin of ours, and a Debian to boot. Says nothing and does nothing when all is there;
  * may run several times at once.
  */
 import { join } from "node:path";
+import { baseSystem } from "./base_system.ts";
 import { succeed } from "./command.ts";
+import { exclusively } from "./exclusively.ts";
 import { cacheDir, elasticsearchHome, elasticsearchVersion, isRoot, javaHome, projectDir } from "./paths.ts";
 
 const packages = [
@@ -21,6 +23,10 @@ const packages = [
   "libc6-arm64-cross",
   "libgcc-s1-arm64-cross",
   "tinyproxy",
+  "zsh",
+  "fish",
+  "debootstrap",
+  "systemd-container",
 ];
 
 type Say = (line: string) => void;
@@ -78,17 +84,6 @@ async function installPackages(say: Say): Promise<void> {
   await succeed(program, args);
 }
 
-/** Runs `work` while no other process does: the lock is freed by the system when the process ends. */
-async function exclusively(lockPath: string, work: () => Promise<void>): Promise<void> {
-  const lock = await Deno.open(lockPath, { write: true, create: true });
-  try {
-    await lock.lock(true);
-    await work();
-  } finally {
-    lock.close();
-  }
-}
-
 async function fingerprint(...paths: string[]): Promise<string> {
   const parts = await Promise.all(paths.map((path) => Deno.readTextFile(path)));
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(parts.join("\0")));
@@ -132,6 +127,7 @@ async function prepareElasticsearch(say: Say): Promise<void> {
 export async function install(say: Say): Promise<void> {
   await installPackages(say);
   await prepareElasticsearch(say);
+  if (isRoot) await baseSystem(say); // without root the tests on a booted systemd say what they need
 }
 
 if (import.meta.main) {
