@@ -11,7 +11,7 @@ const packages = [
   ...["mosquitto", "mosquitto-clients"],
 ];
 /** Changes with every change of how it is made. */
-const recipe = `1 ${release} ${packages.join(" ")}`;
+const recipe = `2 ${release} ${packages.join(" ")}`;
 
 /** The folder of the base system; made when it is missing, which takes a minute. As root only. */
 export async function baseSystem(say: (line: string) => void = () => {}): Promise<string> {
@@ -27,6 +27,7 @@ export async function baseSystem(say: (line: string) => void = () => {}): Promis
     await succeed("debootstrap", ["--variant=minbase", `--include=${packages.join(",")}`, release, dir]);
     await succeed("rm", ["-rf", join(dir, "var/cache/apt/archives"), join(dir, "var/lib/apt/lists")]);
     await Deno.writeTextFile(join(dir, "etc/hostname"), "pi\n");
+    await Deno.writeTextFile(join(dir, "etc/hosts"), "127.0.0.1 localhost pi\n::1 localhost\n");
     // filled at its first boot, as on an image: each container is a machine of its own
     await Deno.writeTextFile(join(dir, "etc/machine-id"), "");
     await Deno.writeTextFile(marker, recipe);
