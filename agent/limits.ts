@@ -119,6 +119,34 @@ export const socketCloseMs = 1_000;
 export const replayTimeoutMs = 600_000;
 /** A connection at which nothing is read for this long (and twice the keep-alive) is stuck: the watchdog is not fed. */
 export const receiveStuckMs = 30 * 60_000;
+/** The agent's own broker: clients, of these not yet let in, and how long such a one may take to say CONNECT. */
+export const embeddedClientsMax = 200;
+export const embeddedPendingMax = 50;
+export const embeddedConnectMs = 10_000;
+/** Bytes of a client id, and topic filters of one client. */
+export const embeddedClientIdBytesMax = 1 * KiB;
+export const embeddedFiltersMax = 100;
+/** Largest PUBLISH that is taken: the largest payload, with its topic and packet id. */
+export const embeddedPublishBytesMax = payloadBytesMax + topicBytesMax + 4;
+/** One read of a client's connection; so many packets are handed on at once, and no more before these are settled. */
+export const embeddedReadBytes = 16 * KiB;
+export const embeddedPacketsMax = 256;
+/** What the packets of all clients that are larger than a few reads may take together. */
+export const embeddedLargeBytesMax = 32 * MiB;
+/** A client that reads slower than it is sent to is given up when so much waits for it, or nothing moves for so long. */
+export const embeddedOutgoingBytesMax = 256 * KiB;
+export const embeddedDrainMs = 10_000;
+/** Retained messages: their number, and bytes of topics and payloads. */
+export const embeddedRetainedMax = 10_000;
+export const embeddedRetainedBytesMax = 8 * MiB;
+/** QoS 2 ids awaiting PUBREL: of one connection, of all clients, and clients that have any. */
+export const embeddedInFlightMax = 20_000;
+export const embeddedHeldMax = 100_000;
+export const embeddedHoldersMax = 1_000;
+/** What SIGTERM leaves for handing on what was stored, and for clients to take their acknowledgements. */
+export const embeddedStopMs = 5_000;
+/** What a hostile client can cause is logged this often at most. */
+export const embeddedLogMs = 30_000;
 /** `tail` reads this much at a time, and jumps to the end when it is further behind than that many readings. */
 export const tailBatchReadings = 500;
 export const tailBatchBytes = 1 * MiB;
@@ -134,6 +162,8 @@ export function assertLimits(): void {
     [gatherBytes < largeBatchBytes, "a read that is followed by another is no large batch yet"],
     [largeBatchBytes < gateBufferBytes, "a large batch is smaller than the gate's buffer"],
     [backoffFirstMs < backoffMaxMs, "backoff grows"],
+    [embeddedPublishBytesMax < embeddedLargeBytesMax, "a few of the largest packets fit in at once"],
+    [embeddedHeldMax > 65_535, "one client can hold all its packet ids"],
     [reserveBytes < segmentBytes, "the reserve is smaller than a segment"],
   ];
   for (const [holds, what] of relations) {

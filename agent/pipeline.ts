@@ -23,6 +23,8 @@ import { Spool } from "./spool/spool.ts";
 import type { AgentApi, ReplayResult, TailBatch } from "./status/agent_api.ts";
 import type { Snapshot } from "./status/snapshot.ts";
 import { tailSpool } from "./status/tail_source.ts";
+import { EmbeddedBroker } from "./subscriber/embedded_broker.ts";
+import type { Receiver } from "./subscriber/receiver.ts";
 import { Subscriber } from "./subscriber/subscriber.ts";
 import { TopicFilter, topicFilterFault } from "./subscriber/topic_filter.ts";
 
@@ -55,7 +57,7 @@ interface Stages {
   outputs: Output[];
   shippers: Shipper[];
   cleaner: Cleaner;
-  subscriber: Subscriber;
+  subscriber: Receiver;
   /** Boot-clock time at which the subscriber last asked for room, which it does after every batch. */
   progress: { turnMs: number };
 }
@@ -148,7 +150,7 @@ export class Pipeline implements AgentApi {
     const { subscriber, progress } = this.stages;
     const patienceMs = Math.max(receiveStuckMs, 2_000 * this.settings.mqtt.keepAliveS);
     const stillMs = this.machine.clock.bootMs() - progress.turnMs;
-    return subscriber.status().state !== "connected" || stillMs < patienceMs;
+    return !["connected", "listening"].includes(subscriber.status().state) || stillMs < patienceMs;
   }
 
   snapshot(): Promise<Snapshot> {
@@ -267,10 +269,8 @@ async function buildStages(settings: Settings, machine: Machine, lock: Lock): Pr
   });
   await cleaner.round(); // a disk that is full already is known before anything is received
   const progress = { turnMs: clock.bootMs() };
-  const subscriber = new Subscriber({
+  const receiving = {
     settings: settings.mqtt,
-    stateFile: join(dir, "session.json"),
-    files,
     clock,
     log,
     spool,
@@ -278,8 +278,11 @@ async function buildStages(settings: Settings, machine: Machine, lock: Lock): Pr
       progress.turnMs = clock.bootMs();
       return cleaner.fullReason();
     },
-    version,
     syncWindowMs,
-  });
+  };
+  const stateFile = join(dir, "session.json");
+  const subscriber = settings.mqtt.listen === undefined
+    ? new Subscriber({ ...receiving, stateFile, files, version })
+    : new EmbeddedBroker(receiving);
   return { lock, spool, decisions, states, outputs, shippers, cleaner, subscriber, progress };
 }

@@ -21,7 +21,7 @@ const statusTextMs = 5_000;
 export async function run({ terminal, version }: Host, options: CommonOptions): Promise<number> {
   assertLimits();
   returnBlocksFrom(mallocMappedBytes);
-  const settings = loadSettings(options.config);
+  const settings = loadSettings(options.config, { embedded: startedByHand() });
   const log = new Logger(settings.log);
   const clock = new SystemClock();
   const notifier = new Notifier();
@@ -48,6 +48,11 @@ export async function run({ terminal, version }: Host, options: CommonOptions): 
     await clock.close();
     await log.flush();
   }
+}
+
+/** The installed service never opens a broker of its own accord: its service manager wants to be told when it is ready. */
+function startedByHand(): boolean {
+  return (Deno.env.get("NOTIFY_SOCKET") ?? "") === "";
 }
 
 /** The pipeline with what is around it: socket, service manager, signals. */
@@ -113,7 +118,7 @@ class Service {
     const { log, notifier, pipeline } = this;
     notifier.reloading();
     try {
-      const next = loadSettings(this.configFile);
+      const next = loadSettings(this.configFile, { embedded: startedByHand() });
       const { reloadable, needsRestart } = compareSettings(pipeline.inForce, next);
       for (const warning of next.warnings) log.warning(warning);
       for (const key of reloadable) log.notice("a changed key is in force", { key });
