@@ -7,7 +7,7 @@ import { decodeProperties, decodeUserProperty, type Property, propertyTypes } fr
 import { bytesOf, type ByteWriter } from "./byte_writer.ts";
 import { type DocumentFacts, EventEnds, TimeWriter, TopicParts } from "./document_parts.ts";
 import type { ClockMark, Outgoing } from "./output.ts";
-import type { Content } from "./payload_content.ts";
+import { type Content, objectFields } from "./payload_content.ts";
 import { payloadAgeMs, payloadTimeMs } from "./payload_time.ts";
 
 /** `@timestamp` and what it rests on. */
@@ -24,7 +24,7 @@ const propertyNameMax = 500;
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** The time of a document: the payload's own when it brings one that can be believed, else the arrival. */
-export function documentTime(outgoing: Outgoing, content: Content): DocumentTime {
+export function documentTime(outgoing: Pick<Outgoing, "arrivalMs" | "mark">, content: Content): DocumentTime {
   const arrivalMs = outgoing.arrivalMs;
   const reading = content.kind === "object" ? content.json.reading : undefined;
   if (reading !== undefined) {
@@ -39,7 +39,8 @@ export function documentTime(outgoing: Outgoing, content: Content): DocumentTime
   return { timestampMs: inRange(arrivalMs), clock: outgoing.mark };
 }
 
-function inRange(timeMs: number): number {
+/** A time that a document can hold. */
+export function inRange(timeMs: number): number {
   return timeMs >= 0 && timeMs <= lastMs ? Math.floor(timeMs) : timeMs > lastMs ? lastMs : 0;
 }
 
@@ -149,23 +150,29 @@ function putObject(
   json: Extract<Content, { kind: "object" }>["json"],
   whole: Uint8Array,
 ): void {
-  const own = json.reading?.value;
-  if (typeof own === "number" && Number.isFinite(own)) {
+  const fields = objectFields(json, whole);
+  if (fields.number !== undefined) {
     writer.put(value);
-    writer.putText(String(own));
+    writer.putText(String(fields.number));
   }
   if (json.values !== undefined) {
     writer.put(values);
     writer.putText(json.values);
   }
-  if (json.payload === undefined) return putTextField(writer, whole);
-  if (typeof own === "string") putTextField(writer, bytesOf(own));
+  if (fields.text !== undefined) putTextField(writer, fields.text);
+  if (fields.json === undefined) return;
   writer.put(payload);
-  writer.putText(json.payload);
+  writer.putText(fields.json);
 }
 
-/** `,"user_properties":{…}`, content type, and what is known of a truncated payload. */
+/** `,"user_properties":{…}` and the rest of `propertyFields`. */
 function putProperties(writer: ByteWriter, bytes: Uint8Array, truncated: boolean): void {
+  const json = JSON.stringify(propertyFields(bytes, truncated));
+  if (json.length > 2) writer.putText(`,${json.slice(1, -1)}`);
+}
+
+/** User properties, content type, and what is known of a truncated payload, by the names that documents have for them. */
+export function propertyFields(bytes: Uint8Array, truncated: boolean): Record<string, unknown> {
   const users = new Map<string, string[]>();
   const fields: Record<string, unknown> = {};
   for (const property of decodeProperties(bytes)) {
@@ -178,8 +185,7 @@ function putProperties(writer: ByteWriter, bytes: Uint8Array, truncated: boolean
     const object = [...users].map(([name, list]) => [name, list.length === 1 ? list[0] : list]);
     fields["user_properties"] = Object.fromEntries(object);
   }
-  const json = JSON.stringify(fields);
-  if (json.length > 2) writer.putText(`,${json.slice(1, -1)}`);
+  return fields;
 }
 
 function addUserProperty(users: Map<string, string[]>, property: Property): void {

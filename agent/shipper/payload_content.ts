@@ -42,6 +42,20 @@ export function contentOf(payload: Uint8Array, truncated: boolean): Content {
   return textOrBytes(payload, payload);
 }
 
+/**
+ * What of an object is indexed beside the numbers in it: a reading's own `value` stands where that of a plain payload
+ * stands, and what can't be kept as an object is text.
+ */
+export function objectFields(
+  json: JsonPayload,
+  whole: Uint8Array,
+): { number?: number; text?: Uint8Array; json?: string } {
+  const own = json.reading?.value;
+  const number = typeof own === "number" && Number.isFinite(own) ? { number: own } : {};
+  if (json.payload === undefined) return { ...number, text: whole };
+  return { ...number, ...(typeof own === "string" ? { text: bytesOf(own) } : {}), json: json.payload };
+}
+
 function textOrBytes(payload: Uint8Array, text: Uint8Array): Content {
   return isUtf8(text) ? { kind: "text", text } : { kind: "bytes", bytes: payload };
 }
