@@ -1,6 +1,4 @@
 /** Rows `end-to-end`: from a real broker to the index, against what people use for it today. */
-import { startElasticsearch } from "../tests/lab/elasticsearch.ts";
-import type { Elasticsearch } from "../tests/lab/elasticsearch.ts";
 import { waitUntil } from "../tests/lab/wait.ts";
 import { lostAndDoubled } from "./arrivals.ts";
 import { Broker } from "./broker.ts";
@@ -18,6 +16,7 @@ import {
 } from "./chains.ts";
 import { forgetPeak, peakBytes, settledCpuMs, writtenBytes } from "./machine.ts";
 import { publish } from "./publisher.ts";
+import { RealIndex } from "./real_index.ts";
 import type { Amounts, Figure, Measured, Scenario, Side } from "./scenario.ts";
 import { Sink } from "./sink.ts";
 import { quantile } from "./statistics.ts";
@@ -158,7 +157,7 @@ export function endToEndScenarios({ messages, seconds }: EndToEndAmounts): Scena
     prepare: () => preparePeers(peers, say),
     rounds: { max: 3 },
   };
-  let elasticsearch: Elasticsearch | undefined;
+  const index = new RealIndex();
   const bare = [rsyslogBare];
   return [
     {
@@ -177,18 +176,9 @@ export function endToEndScenarios({ messages, seconds }: EndToEndAmounts): Scena
     {
       ...common,
       name: "end-to-end.elasticsearch",
-      measure: async (side, dir) => {
-        elasticsearch ??= await startElasticsearch({ name: "bench" });
-        await clearIndices(elasticsearch);
-        return await life(side, dir, phases, elasticsearch.url);
-      },
-      finish: async () => await elasticsearch?.stop(),
+      measure: async (side, dir) => await life(side, dir, phases, await index.empty()),
+      finish: () => index.stop(),
+      rounds: { max: 2 },
     },
   ];
-}
-
-/** Removes all indices: those of the round before. */
-async function clearIndices(elasticsearch: Elasticsearch): Promise<void> {
-  const indices = await elasticsearch.must<{ index: string }[]>("GET", "/_cat/indices?format=json");
-  for (const { index } of indices) await elasticsearch.must("DELETE", `/${index}`);
 }

@@ -6,6 +6,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { join } from "node:path";
 import { projectDir } from "../tests/lab/paths.ts";
 import { bulkScenarios } from "./bulk.ts";
+import { durabilityScenarios } from "./durability.ts";
 import { endToEndScenarios } from "./end_to_end.ts";
 import { describeMachine, makeWorkFolder } from "./machine.ts";
 import { circumstances, measureAll, removeFolder, type Results } from "./measure.ts";
@@ -58,6 +59,15 @@ function progress(text: string): void {
   Deno.stderr.writeSync(new TextEncoder().encode(terminal ? `\r\x1b[K${text}` : `${text}\n`));
 }
 
+const families = [
+  receiveScenarios,
+  bulkScenarios,
+  memoryScenarios,
+  startScenarios,
+  endToEndScenarios,
+  durabilityScenarios,
+];
+
 function chosen(all: Scenario[], prefixes: string[] | undefined): Scenario[] {
   if (prefixes === undefined) return all;
   for (const prefix of prefixes) {
@@ -71,9 +81,7 @@ function chosen(all: Scenario[], prefixes: string[] | undefined): Scenario[] {
 async function main(): Promise<number> {
   const options = parse(Deno.args);
   agentProgram.path = options.agent;
-  const all = [receiveScenarios, bulkScenarios, memoryScenarios, startScenarios, endToEndScenarios].flatMap((
-    make,
-  ) => make(options));
+  const all = families.flatMap((make) => make(options));
   const scenarios = chosen(all, options.rows);
   try {
     Deno.statSync(agentProgram.path);
