@@ -15,6 +15,11 @@ const dontWaitNoSignal = 0x40 | 0x4000;
 /** sun_path holds 108 bytes. */
 const addressBytesMax = 2 + 108;
 
+/** Whether a service manager started this process and waits to be told that it is ready. */
+export function startedByManager(environment: Environment = Deno.env): boolean {
+  return (environment.get("NOTIFY_SOCKET") ?? "") !== "";
+}
+
 export class Notifier {
   readonly #address: Uint8Array<ArrayBuffer> | undefined;
   readonly #watchdogMs: number | undefined;

@@ -2,12 +2,13 @@
 import { safeJson, safeText } from "../base/display.ts";
 import { ConfigError, OperationError, reasonOf } from "../base/errors.ts";
 import { Logger } from "../base/logger.ts";
+import { startedByManager } from "../base/notify.ts";
 import { SystemClock } from "../base/system_clock.ts";
 import { type LoadedSettings, loadSettings } from "../config.ts";
 import { makeOutput } from "../pipeline.ts";
 import type { Finding } from "../shipper/output.ts";
 import { examineBroker } from "./check_broker.ts";
-import { examineClock, examineSpool } from "./check_machine.ts";
+import { examineClock, examineSpool, runningAgent } from "./check_machine.ts";
 import type { CommonOptions, Host } from "./program.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -19,7 +20,7 @@ export async function check({ terminal }: Host, options: CommonOptions): Promise
   const report = new Report(terminal, options.json ?? false);
   let settings: LoadedSettings;
   try {
-    settings = loadSettings(options.config);
+    settings = loadSettings(options.config, { embedded: !startedByManager() });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     for (const what of `${error.place}: ${error.reason}`.split("\n")) {
@@ -34,7 +35,10 @@ export async function check({ terminal }: Host, options: CommonOptions): Promise
   await clock.close(); // with the answer to whether it is synchronised
   await report.section("spool", () => examineSpool(settings));
   await report.section("clock", () => Promise.resolve(examineClock(clock)));
-  await report.section("broker", () => examineBroker(settings.mqtt, clock, terminal.stop));
+  await report.section("broker", async () => {
+    const agentRuns = await runningAgent(settings.socket) !== undefined;
+    return await examineBroker(settings.mqtt, clock, terminal.stop, agentRuns);
+  });
   const log = new Logger({ ...settings.log, level: "error" });
   for (const one of settings.outputs) {
     await report.section(`output ${one.name}`, async () => {

@@ -5,6 +5,7 @@ import type { Clock } from "../base/clock.ts";
 import { OperationError, reasonOf } from "../base/errors.ts";
 import type { MqttSettings } from "../settings.ts";
 import type { Finding } from "../shipper/output.ts";
+import { EmbeddedServer } from "../subscriber/embedded_server.ts";
 import { connectTransport, parseBrokerUrl, type Transport } from "../subscriber/transport.ts";
 
 const answerMs = 10_000;
@@ -18,7 +19,9 @@ export async function examineBroker(
   settings: MqttSettings,
   clock: Clock,
   signal: AbortSignal,
+  agentRuns: boolean,
 ): Promise<Finding[]> {
+  if (settings.listen !== undefined) return [examineOwnBroker(settings, agentRuns)];
   if (settings.url === undefined) {
     const remedy = "write mqtt.url, such as mqtts://192.168.1.46:8883";
     return [{ level: "warning", what: "no broker is configured: nothing will be received", remedy }];
@@ -53,6 +56,19 @@ export async function examineBroker(
     });
   }
   return findings;
+}
+
+/** Opens the agent's own broker for a moment, unless an agent has done so that runs with this configuration. */
+function examineOwnBroker(settings: MqttSettings, agentRuns: boolean): Finding {
+  if (agentRuns) return { level: "ok", what: "the running agent has a broker of its own: see status" };
+  const server = EmbeddedServer.open(settings);
+  server.close();
+  const account = settings.password === undefined
+    ? "everybody on this machine"
+    : `the user ${settings.username}`;
+  const tls = settings.certificatePem === undefined ? "not encrypted" : "TLS";
+  const what = `the agent's own broker can listen at ${server.url} (MQTT 3.1.1, ${tls}, for ${account})`;
+  return { level: "ok", what };
 }
 
 function connectionFinding(settings: MqttSettings, tls: boolean, shown: string): Finding {

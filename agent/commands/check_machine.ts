@@ -91,7 +91,8 @@ async function writeFinding(dir: string): Promise<Finding> {
   }
 }
 
-async function runningAgent(socket: string): Promise<Finding | undefined> {
+/** The agent that answers at the socket, if any does. */
+export async function runningAgent(socket: string): Promise<Finding | undefined> {
   let client: SocketClient | undefined;
   try {
     client = await SocketClient.connect(socket);

@@ -1,6 +1,7 @@
 /** Two ways to the dead letters: the running agent's socket, or, when none runs, the files under the spool's lock. */
 import { OperationError } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
+import { startedByManager } from "../base/notify.ts";
 import { Logger } from "../base/logger.ts";
 import { SystemClock } from "../base/system_clock.ts";
 import { loadSettings, socketOf } from "../config.ts";
@@ -82,7 +83,7 @@ class OnDisk implements DeadAccess {
   ) {}
 
   static async open(configFile: string | undefined, version: string, stop: AbortSignal): Promise<OnDisk> {
-    const settings = loadSettings(configFile);
+    const settings = loadSettings(configFile, { embedded: !startedByManager() });
     const { dir } = settings.spool;
     const found = await Deno.stat(dir).catch(() => undefined);
     if (found === undefined) {

@@ -4,7 +4,7 @@ import { OperationError, reasonOf } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
 import { returnBlocksFrom, returnFreeMemory } from "../base/libc.ts";
 import { Logger } from "../base/logger.ts";
-import { Notifier } from "../base/notify.ts";
+import { Notifier, startedByManager } from "../base/notify.ts";
 import { SystemClock } from "../base/system_clock.ts";
 import { compareSettings, loadSettings } from "../config.ts";
 import { assertLimits, mallocMappedBytes } from "../limits.ts";
@@ -21,7 +21,8 @@ const statusTextMs = 5_000;
 export async function run({ terminal, version }: Host, options: CommonOptions): Promise<number> {
   assertLimits();
   returnBlocksFrom(mallocMappedBytes);
-  const settings = loadSettings(options.config, { embedded: startedByHand() });
+  // the installed service never opens a broker or a store of its own accord
+  const settings = loadSettings(options.config, { embedded: !startedByManager() });
   const log = new Logger(settings.log);
   const clock = new SystemClock();
   const notifier = new Notifier();
@@ -48,11 +49,6 @@ export async function run({ terminal, version }: Host, options: CommonOptions): 
     await clock.close();
     await log.flush();
   }
-}
-
-/** The installed service never opens a broker of its own accord: its service manager wants to be told when it is ready. */
-function startedByHand(): boolean {
-  return (Deno.env.get("NOTIFY_SOCKET") ?? "") === "";
 }
 
 /** The pipeline with what is around it: socket, service manager, signals. */
@@ -118,7 +114,7 @@ class Service {
     const { log, notifier, pipeline } = this;
     notifier.reloading();
     try {
-      const next = loadSettings(this.configFile, { embedded: startedByHand() });
+      const next = loadSettings(this.configFile, { embedded: !startedByManager() });
       const { reloadable, needsRestart } = compareSettings(pipeline.inForce, next);
       for (const warning of next.warnings) log.warning(warning);
       for (const key of reloadable) log.notice("a changed key is in force", { key });
