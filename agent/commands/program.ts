@@ -7,6 +7,7 @@ import { defaultFile, type Finish, type Host } from "./describe.ts";
 import { addDead } from "./describe_dead.ts";
 import { addSpool, addTail } from "./describe_readings.ts";
 import { addCheck, addRun, addStatus } from "./describe_service.ts";
+import { addUpgrade } from "./describe_upgrade.ts";
 import { addCompletion, addVersion } from "./describe_shell.ts";
 
 export type { CommonOptions, Host } from "./describe.ts";
@@ -57,6 +58,7 @@ function describe(host: Host, finish: Finish): Command {
   addTail(program, host, finish);
   addSpool(program, host, finish);
   addDead(program, host, finish);
+  addUpgrade(program, host, finish);
   addCompletion(program, host, finish);
   addVersion(program, host, finish);
   for (const command of everyCommand(program)) command.configureHelp({ showGlobalOptions: true });

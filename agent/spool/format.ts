@@ -5,6 +5,8 @@ import { recordBytesMax } from "../limits.ts";
 
 export const majorVersion = 1;
 export const minorVersion = 0;
+/** `MAJOR.MINOR` of the segments that this version writes. */
+export const spoolFormat = `${majorVersion}.${minorVersion}`;
 /** Length of the header that this version writes; a later minor version may write a longer one. */
 export const headerBytes = 44;
 /** What precedes topic, properties and payload of a record. */

@@ -11,14 +11,15 @@ import { waitUntil } from "./wait.ts";
 
 /** How long a boot may take on a busy machine. */
 const bootMs = 90_000;
-/** Pairs of addresses in 192.0.2.0/24 (RFC 5737): four to each container. */
+/** How many containers there can be at a time: each has four addresses of 192.0.2.0/24. */
 const networks = 64;
 
 /** `await using` kills it and removes its folder. */
 export class Container implements AsyncDisposable {
   #nspawn: Running | undefined;
   #pid = 0;
-  #hostAddress = "";
+  /** Of its pair of interfaces; stays the same over its boots. */
+  #network: number | undefined;
 
   private constructor(private readonly dir: string) {}
 
@@ -43,10 +44,10 @@ export class Container implements AsyncDisposable {
     return this.#pid;
   }
 
-  /** This machine's address as the container sees it; other after each boot. */
+  /** This machine's address as the container sees it: the same over all boots, there while it is booted. */
   get hostAddress(): string {
-    if (this.#hostAddress === "") throw new Error("this container is not booted");
-    return this.#hostAddress;
+    if (this.#network === undefined) throw new Error("this container was never booted");
+    return addressesOf(this.#network).host;
   }
 
   /** Boots, or boots again after `powerOff` or `kill`; returns when systemd has started everything. */
@@ -125,7 +126,7 @@ export class Container implements AsyncDisposable {
     const timer = setTimeout(() => nspawn.signal("SIGKILL"), bootMs);
     await nspawn.exit;
     clearTimeout(timer);
-    this.#forget();
+    await this.#forget();
   }
 
   /** Ends it as pulling the plug does: every process at once. (What the kernel holds of files stays.) */
@@ -133,7 +134,7 @@ export class Container implements AsyncDisposable {
     if (this.#nspawn === undefined) return;
     this.#nspawn.signal("SIGKILL");
     await this.#nspawn.exit;
-    this.#forget();
+    await this.#forget();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -141,32 +142,41 @@ export class Container implements AsyncDisposable {
     await finish("rm", ["-rf", "--one-file-system", this.dir]);
   }
 
-  #forget(): void {
+  async #forget(): Promise<void> {
     this.#nspawn = undefined;
     this.#pid = 0;
-    this.#hostAddress = "";
+    // it goes with the container's network, a moment later
+    await finish("ip", ["link", "delete", `lab${this.#network}`]);
   }
 
-  /** The pair of interfaces goes with the container's network, so each boot makes a new one. */
+  /** A pair of interfaces between this machine and the container's network, which each boot makes anew. */
   async #connect(): Promise<void> {
     const first = Math.floor(Math.random() * networks);
-    for (let n = 0; n < networks; n++) {
-      const number = (first + n) % networks;
-      const [here, there] = [`lab${number}`, `192.0.2.${4 * number + 2}`];
+    const numbers = this.#network === undefined
+      ? Array.from({ length: networks }, (_, n) => (first + n) % networks)
+      : [this.#network];
+    for (const number of numbers) {
+      const here = `lab${number}`;
+      const { host, inside } = addressesOf(number);
       const peer = ["peer", "name", "host0", "netns", String(this.#pid)];
       const made = await finish("ip", ["link", "add", here, "type", "veth", ...peer]);
       if (/File exists/.test(made.stderr)) continue;
       if (made.code !== 0) throw new Error(`no network for the container: ${made.stderr.trim()}`);
-      this.#hostAddress = `192.0.2.${4 * number + 1}`;
-      await succeed("ip", ["address", "add", `${this.#hostAddress}/30`, "dev", here]);
+      this.#network = number;
+      await succeed("ip", ["address", "add", `${host}/30`, "dev", here]);
       await succeed("ip", ["link", "set", here, "up"]);
-      const inside = ["-t", String(this.#pid), "-n", "ip"];
-      await succeed("nsenter", [...inside, "address", "add", `${there}/30`, "dev", "host0"]);
-      await succeed("nsenter", [...inside, "link", "set", "host0", "up"]);
+      const ip = ["-t", String(this.#pid), "-n", "ip"];
+      await succeed("nsenter", [...ip, "address", "add", `${inside}/30`, "dev", "host0"]);
+      await succeed("nsenter", [...ip, "link", "set", "host0", "up"]);
       return;
     }
     throw new Error("no network for the container: all addresses are in use");
   }
+}
+
+/** Addresses of the two ends, from 192.0.2.0/24 (RFC 5737). */
+function addressesOf(network: number): { host: string; inside: string } {
+  return { host: `192.0.2.${4 * network + 1}`, inside: `192.0.2.${4 * network + 2}` };
 }
 
 /** The systemd that `unshare` and nspawn have made, or undefined. */

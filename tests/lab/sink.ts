@@ -64,16 +64,16 @@ export class Sink implements AsyncDisposable {
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   readonly #stop = new AbortController();
 
-  constructor(options: { port?: number } = {}) {
+  constructor({ port = 0, hostname = "127.0.0.1" }: { port?: number; hostname?: string } = {}) {
     this.#server = Deno.serve({
-      hostname: "127.0.0.1",
-      port: options.port ?? 0,
+      hostname,
+      port,
       signal: this.#stop.signal,
       onListen() {},
       onError: () => new Response(null, { status: 500 }),
     }, (request) => this.#handle(request));
     this.port = this.#server.addr.port;
-    this.url = `http://127.0.0.1:${this.port}`;
+    this.url = `http://${hostname}:${this.port}`;
   }
 
   /** The documents' parsed sources, in the order in which they were created. */
