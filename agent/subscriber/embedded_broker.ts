@@ -88,8 +88,7 @@ export class EmbeddedBroker implements Receiver {
 
   async run(signal: AbortSignal): Promise<void> {
     const { log } = this.options;
-    const server = EmbeddedServer.open(this.#settings);
-    this.#server = server;
+    const server = this.#open();
     const stopIntake = new AbortController();
     try {
       this.#rules.account = new EmbeddedAccount(this.#settings);
@@ -110,6 +109,15 @@ export class EmbeddedBroker implements Receiver {
     } finally {
       server.close();
       this.#state = "stopped";
+    }
+  }
+
+  #open(): EmbeddedServer {
+    try {
+      return this.#server = EmbeddedServer.open(this.#settings);
+    } catch (error) {
+      this.#state = "stopped";
+      throw error;
     }
   }
 
@@ -159,6 +167,7 @@ export class EmbeddedBroker implements Receiver {
     (broker as EventEmitter).on("error", failed);
     broker.on("clientError", (client, error) => this.#rules.dropped(client, error));
     broker.on("connectionError", (client, error) => this.#rules.dropped(client, error));
+    broker.on("unsubscribe", (filters, client) => this.#rules.unsubscribed(filters, client));
     const refuse = (reason: string) => this.#rules.turnedAway(reason);
     this.#accepting = server.accept(clock, (connection) => void broker.handle(connection), refuse);
     return broker;

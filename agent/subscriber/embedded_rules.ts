@@ -1,6 +1,13 @@
 /** What aedes asks the agent: who may connect, what may be published, subscribed and handed on. */
 import { Buffer } from "node:buffer";
-import type { AedesOptions, AuthenticateError, Client, PublishPacket } from "aedes";
+import type {
+  AedesOptions,
+  AedesPublishPacket,
+  AuthenticateError,
+  Client,
+  PublishPacket,
+  Subscription,
+} from "aedes";
 import type { Clock } from "../base/clock.ts";
 import { reasonOf } from "../base/errors.ts";
 import type { Log } from "../base/log.ts";
@@ -18,9 +25,18 @@ import type { Counters } from "./counters.ts";
 import type { EmbeddedAccount } from "./embedded_account.ts";
 import { EmbeddedConnection, nextTurn } from "./embedded_connection.ts";
 import type { EmbeddedMessage, EmbeddedMessages } from "./embedded_messages.ts";
+import { TopicFilter } from "./topic_filter.ts";
 
 /** Return codes of CONNACK (3.2.2.3). */
 const returnCodes = { identifierRejected: 2, serverUnavailable: 3, badAccount: 4 };
+
+/** A topic filter of a client, at the QoS that it asked for. */
+interface Subscribed {
+  filter: TopicFilter;
+  qos: 0 | 1 | 2;
+}
+
+const encoder = new TextEncoder();
 
 export interface EmbeddedRulesParts {
   log: Log;
@@ -36,7 +52,7 @@ export interface EmbeddedRulesParts {
 export class EmbeddedRules {
   account: EmbeddedAccount | undefined;
   readonly #clients = new WeakMap<EmbeddedConnection, Client>();
-  readonly #filters = new WeakMap<Client, Set<string>>();
+  readonly #filters = new WeakMap<Client, Map<string, Subscribed>>();
   readonly #lastLogMs = new Map<string, number>();
 
   constructor(private readonly parts: EmbeddedRulesParts) {}
@@ -54,14 +70,18 @@ export class EmbeddedRules {
       },
       authorizePublish: (client, packet, done) => this.#publish(client, packet, done),
       authorizeSubscribe: (client, subscription, done) => {
-        done(null, this.#maySubscribe(client, subscription.topic) ? subscription : null);
+        done(null, this.#subscribe(client, subscription) ? subscription : null);
       },
-      authorizeForward: (client, packet) => this.#keepsUp(client) ? packet : null,
+      authorizeForward: (client, packet) => this.#keepsUp(client) ? this.#lowered(client, packet) : null,
       published: (packet, client, done) => {
         done();
         if (client !== null && isPublish(packet)) connectionOf(client)?.settled();
       },
     };
+  }
+
+  unsubscribed(filters: string[], client: Client): void {
+    for (const filter of filters) this.#filters.get(client)?.delete(filter);
   }
 
   clientOf(connection: EmbeddedConnection): Client | undefined {
@@ -115,12 +135,23 @@ export class EmbeddedRules {
     onMessage();
   }
 
-  #maySubscribe(client: Client, filter: string): boolean {
-    const filters = this.#filters.get(client) ?? new Set();
+  #subscribe(client: Client, { topic, qos }: Subscription): boolean {
+    const filters = this.#filters.get(client) ?? new Map<string, Subscribed>();
     this.#filters.set(client, filters);
-    if (filters.size >= embeddedFiltersMax && !filters.has(filter)) return false;
-    filters.add(filter);
+    if (filters.size >= embeddedFiltersMax && !filters.has(topic)) return false;
+    filters.set(topic, { filter: new TopicFilter(topic), qos });
     return true;
+  }
+
+  /** At the QoS of the subscription at most (3.8.4), which aedes does for filters without wildcards only. */
+  #lowered(client: Client, packet: AedesPublishPacket): AedesPublishPacket {
+    if (packet.qos === 0) return packet;
+    const topic = encoder.encode(packet.topic);
+    let most: 0 | 1 | 2 = 0;
+    for (const { filter, qos } of this.#filters.get(client)?.values() ?? []) {
+      if (qos > most && filter.matches(topic, 0, topic.length)) most = qos;
+    }
+    return packet.qos <= most ? packet : { ...packet, qos: most };
   }
 
   /** A subscriber that does not read what it asked for is disconnected: the others and the publishers don't wait. */

@@ -55,7 +55,8 @@ export class EmbeddedAgent implements AsyncDisposable {
     const real = await Spool.open({ files: realFiles, dir: join(dir, "spool"), log, floorSequence: 0 });
     const settings = mqttSettings({ listen: { host: "127.0.0.1", port: 0 }, ...more });
     const agent = new EmbeddedAgent(dir, options.spool?.(real) ?? real, settings, options);
-    await agent.until("the broker to listen", ({ state }) => state === "listening");
+    await agent.until("the broker to listen", ({ state }) => state === "listening" || state === "stopped");
+    if (agent.status.state === "stopped") await agent[Symbol.asyncDispose](); // throws why
     return agent;
   }
 
