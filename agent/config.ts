@@ -12,6 +12,7 @@ import {
   type Machine,
   plantOf,
   spoolDirDefault,
+  storeDirDefault,
   thisMachine,
 } from "./config/defaults.ts";
 import { NamedFiles, type Places } from "./config/files.ts";
@@ -36,6 +37,9 @@ export interface Surroundings {
   /** Where neither a broker nor an output is configured, the agent's own are used: for `run` by hand. */
   embedded?: boolean;
 }
+
+/** The outputs of a `run` by hand that names none. */
+const ownStore = schema.parse({ outputs: { local: { type: "local" } } }).outputs;
 
 /** Settings, and what `check` shows beside them: nothing of it keeps the agent from running. */
 export interface LoadedSettings extends Settings {
@@ -78,6 +82,8 @@ export function loadSettings(path: string | undefined, surroundings: Surrounding
   const checked = values.data;
   const machine = surroundings.machine ?? thisMachine();
   const plant = checked.plant ?? plantOf(machine.hostname);
+  // an empty section says that there shall be none
+  const outputs = embedded && !look.has(["outputs"]) ? ownStore : checked.outputs;
   return {
     plant,
     hostIp: checked.host_ip,
@@ -94,8 +100,8 @@ export function loadSettings(path: string | undefined, surroundings: Surrounding
       syncWindowMs: checked.spool.sync_window,
       whenFull: checked.spool.when_full,
     },
-    outputs: Object.entries(checked.outputs).map(([name, output]) =>
-      outputSettings(name, output, outputFiles.get(name)!)
+    outputs: Object.entries(outputs).map(([name, output]) =>
+      outputSettings(name, output, outputFiles.get(name) ?? filesOfOutput(files, name))
     ),
     log: checked.log,
     socket: socketFor(checked.spool.dir),
@@ -242,6 +248,10 @@ function outputSettings(
   output: Checked["outputs"][string],
   files: ReturnType<typeof filesOfOutput>,
 ): OutputSettings {
+  if (output.type === "local") {
+    const { type, keep, max_size } = output;
+    return { type, name, dir: output.dir ?? storeDirDefault, keepMs: keep, maxSizeBytes: max_size };
+  }
   const index = output.index ?? (output.data_stream === undefined ? indexDefault : undefined);
   return {
     type: output.type,

@@ -102,6 +102,32 @@ export const deadLettersBytesMax = 64 * MiB;
 export const reserveBytes = 4 * MiB;
 /** What SIGTERM leaves for shipping. */
 export const shutdownShipMs = 5_000;
+/** The local store: between two small batches it waits this long, because a commit costs as much as thousands of readings. */
+export const storeGatherMs = 1_000;
+/** How often it looks whether readings must go. */
+export const storeTendMs = 1_000;
+/** One step of removing: readings, bytes of their payloads, and pages given back to the disk. */
+export const storePruneReadings = 1_000;
+export const storePruneBytes = 4 * MiB;
+export const storeVacuumPages = 1_024;
+/** Its log of commits is written back to the database at this size, and cut to twice that when it was larger. */
+export const storeLogBytes = 4 * MiB;
+/** For want of disk space it does not shrink below this. */
+export const storeLeastBytes = 16 * MiB;
+/** It shrinks when less is free than `min_free` and an eighth, or this much, more, until there is the second more. */
+export const storeFreeAboveBytes = 16 * MiB;
+export const storeFreeApartBytes = 8 * MiB;
+/** Damaged databases that are kept. */
+export const storesSetAsideMax = 3;
+/** A database that can't be read for errors of the disk so often in a row counts as damaged. */
+export const storeReadFailuresMax = 3;
+/** How long closing waits for what the store is doing. */
+export const storeCloseMs = 2_000;
+/** A statement waits so long for another program that holds the database. */
+export const storeBusyMs = 1_000;
+/** One read of the store: readings, and bytes of their payloads. */
+export const storeReadReadings = 1_000;
+export const storeReadBytes = 4 * MiB;
 /** A refusal with 401 stays quiet for this long: servers answer it while they start. */
 export const unauthorizedQuietMs = 60_000;
 /** An item refused this often while others for its index are accepted is its own fault. */
@@ -162,6 +188,7 @@ export function assertLimits(): void {
     [gatherBytes < largeBatchBytes, "a read that is followed by another is no large batch yet"],
     [largeBatchBytes < gateBufferBytes, "a large batch is smaller than the gate's buffer"],
     [backoffFirstMs < backoffMaxMs, "backoff grows"],
+    [2 * storeLogBytes < storeLeastBytes, "the store's log is smaller than the smallest store"],
     [embeddedPublishBytesMax < embeddedLargeBytesMax, "a few of the largest packets fit in at once"],
     [embeddedHeldMax > 65_535, "one client can hold all its packet ids"],
     [reserveBytes < segmentBytes, "the reserve is smaller than a segment"],

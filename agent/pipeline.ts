@@ -16,6 +16,7 @@ import type { OutputSettings, Settings } from "./settings.ts";
 import { ClockDecisions } from "./shipper/clock_decisions.ts";
 import type { DeadLetter } from "./shipper/dead_letter.ts";
 import { ElasticsearchOutput } from "./shipper/elasticsearch.ts";
+import { LocalOutput, localTarget } from "./shipper/local.ts";
 import type { Output } from "./shipper/output.ts";
 import { OutputStates } from "./shipper/output_state.ts";
 import { Shipper } from "./shipper/shipper.ts";
@@ -40,12 +41,19 @@ export interface Machine {
 export function makeOutput(
   settings: OutputSettings,
   common: Settings,
-  machine: Pick<Machine, "log">,
+  machine: Pick<Machine, "log" | "clock">,
 ): Output {
   switch (settings.type) {
     case "elasticsearch":
       return new ElasticsearchOutput(settings, common, machine.log);
+    case "local":
+      return new LocalOutput(settings, common, machine);
   }
+}
+
+/** What readings of an output are addressed to: its index pattern, data stream or store. */
+function targetOf(settings: OutputSettings): string {
+  return settings.type === "local" ? localTarget : (settings.index ?? settings.dataStream)!;
 }
 
 /** What `Pipeline.open` has built. */
@@ -252,7 +260,7 @@ async function buildStages(settings: Settings, machine: Machine, lock: Lock): Pr
     const state = await states.use(one.name, {
       oldestSequence: spool.oldestSequence(),
       nextSequence: spool.nextSequence(),
-      target: (one.index ?? one.dataStream)!,
+      target: targetOf(one),
     });
     outputs.push(output);
     shippers.push(new Shipper({ output, state, spool, decisions, clock, log, whenFull }));

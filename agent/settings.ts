@@ -61,8 +61,20 @@ export interface ElasticsearchSettings {
   manageTemplate: boolean;
 }
 
+/** Readings go into a SQLite database on this machine. */
+export interface LocalSettings {
+  type: "local";
+  name: string;
+  /** Folder of the database; no other output's. */
+  dir: string;
+  /** Readings whose time is longer ago go; undefined: none does for its age. */
+  keepMs: number | undefined;
+  /** The oldest readings go when the database would become larger. */
+  maxSizeBytes: number;
+}
+
 /** One of these per entry of `outputs:`; more types join later. */
-export type OutputSettings = ElasticsearchSettings;
+export type OutputSettings = ElasticsearchSettings | LocalSettings;
 
 export interface Settings {
   plant: string;

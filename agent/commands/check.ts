@@ -42,7 +42,7 @@ export async function check({ terminal }: Host, options: CommonOptions): Promise
   const log = new Logger({ ...settings.log, level: "error" });
   for (const one of settings.outputs) {
     await report.section(`output ${one.name}`, async () => {
-      const output = makeOutput(one, settings, { log });
+      const output = makeOutput(one, settings, { log, clock });
       try {
         return await output.examine(terminal.stop);
       } finally {

@@ -67,6 +67,10 @@ function keyed(settings: Settings): Map<string, string> {
 }
 
 function outputKeys(output: OutputSettings): Record<string, unknown> {
+  if (output.type === "local") {
+    const { type, dir, keepMs, maxSizeBytes } = output;
+    return { type, dir, keep: keepMs, max_size: maxSizeBytes };
+  }
   return {
     type: output.type,
     urls: output.urls,

@@ -1,7 +1,9 @@
 /** What keys mean to each other: which go together, which exclude each other. */
+import { resolve } from "node:path";
 import { hostOf, isLoopback, listenAddress } from "./addresses.ts";
 import type { Look, Report } from "./look.ts";
-import { labelNameFault, outputNamePattern, outputTypes } from "./schema.ts";
+import { spoolDirDefault, storeDirDefault } from "./defaults.ts";
+import { labelNameFault, outputKeys, outputNamePattern, outputTypes } from "./schema.ts";
 
 /** A socket's path has 108 bytes, the last of them 0 (unix(7)). */
 const socketPathBytesMax = 107;
@@ -20,6 +22,7 @@ export function checkRelations(
   if (look.has(["mqtt", "listen"])) checkOwnBroker(look, report);
   else checkBroker(look, report, warn, embedded);
   for (const name of look.keys(["outputs"])) checkOutput(name, look, report, warn);
+  checkStores(look, report);
   if (new TextEncoder().encode(socket).length > socketPathBytesMax) {
     report(
       ["spool", "dir"],
@@ -122,6 +125,17 @@ function checkOutput(name: string, look: Look, report: Report, warn: Report): vo
   const section = look.at(here);
   if (typeof section !== "object" || section === null) return; // said by the schema
   if (!has("type")) report(here, `type is missing; allowed: ${outputTypes.join(", ")}`);
+  const type = outputTypes.find((one) => one === (look.at(key("type")) ?? "elasticsearch"));
+  if (type === undefined) return; // said by the schema
+  for (const part of Object.entries(outputKeys).flatMap(([of, keys]) => of === type ? [] : keys)) {
+    if (has(part)) report(key(part), `this belongs to another type of output than ${type}; remove it`);
+  }
+  if (type === "elasticsearch") checkElasticsearch(here, look, report, warn);
+}
+
+function checkElasticsearch(here: string[], look: Look, report: Report, warn: Report): void {
+  const key = (part: string) => [...here, part];
+  const has = (part: string) => look.has(key(part));
   if (!has("urls")) report(here, "urls is missing; allowed: a list such as [https://10.8.0.1:9200]");
   const addresses = look.texts(key("urls")).map(hostOf).filter((one) => one !== undefined);
   if (has("ca_file") && addresses.length > 0 && addresses.every((one) => one.scheme === "http")) {
@@ -143,6 +157,23 @@ function checkOutput(name: string, look: Look, report: Report, warn: Report): vo
   const open = addresses.find((one) => one.scheme === "http" && !isLoopback(one.host));
   if (secret && open !== undefined) {
     warn(key("urls"), "the output's secret crosses the network in the clear; https:// would protect it");
+  }
+}
+
+/** Each local output has a folder of its own, which is not the spool's either. */
+function checkStores(look: Look, report: Report): void {
+  const spoolDir = resolve(look.text(["spool", "dir"]) ?? spoolDirDefault);
+  const owners = new Map<string, string>();
+  for (const name of look.keys(["outputs"])) {
+    if (look.at(["outputs", name, "type"]) !== "local") continue;
+    const path = ["outputs", name, "dir"];
+    const dir = resolve(look.text(path) ?? storeDirDefault);
+    const other = owners.get(dir);
+    if (other !== undefined) report(path, `the output ${other} has this folder already; give each its own`);
+    if (dir === spoolDir || dir.startsWith(`${spoolDir}/`)) {
+      report(path, "this is the spool's folder; give the store one of its own");
+    }
+    owners.set(dir, name);
   }
 }
 

@@ -12,10 +12,11 @@ const KiB = 1024;
 const MiB = 1024 * KiB;
 const GiB = 1024 * MiB;
 const TiB = 1024 * GiB;
+const dayMs = 86_400_000;
 
 export const levels = ["error", "warning", "notice", "info", "debug"] as const;
 /** What `type:` of an output may be; others come with later versions. */
-export const outputTypes = ["elasticsearch"] as const;
+export const outputTypes = ["elasticsearch", "local"] as const;
 export const indexDefault = "mqtt-%Y.%m.%d";
 
 const plantPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
@@ -114,8 +115,7 @@ const spoolShape = {
   when_full: oneOf(["block", "drop_oldest"], "block"),
 };
 
-const outputShape = {
-  type: oneOf(outputTypes, "elasticsearch"),
+const elasticsearchShape = {
   urls: list("URLs of one Elasticsearch", 1, [], elasticsearchUrlFault),
   ca_file: text("the name of a file with certificates (PEM)"),
   api_key_file: secretFile(),
@@ -125,6 +125,20 @@ const outputShape = {
   index: text(`a pattern such as ${indexDefault}`, (pattern) => rest(patternFault(pattern))),
   data_stream: text("a name such as mqtt-plant", (name) => rest(nameFault(name))),
   manage_template: oneOf([true, false], true),
+};
+
+const localShape = {
+  dir: text("the whole path of a folder", (dir) => dir.startsWith("/") ? undefined : "does not begin with /"),
+  keep: duration(1_000, 36_500 * dayMs, 365 * dayMs),
+  max_size: size(16 * MiB, 1_024 * TiB, 2 * GiB),
+};
+
+const outputShape = { type: oneOf(outputTypes, "elasticsearch"), ...elasticsearchShape, ...localShape };
+
+/** For each type of output the keys that it has beside `type`. */
+export const outputKeys: Record<typeof outputTypes[number], string[]> = {
+  elasticsearch: Object.keys(elasticsearchShape),
+  local: Object.keys(localShape),
 };
 
 const logShape = { format: oneOf(["text", "json"], "text"), level: oneOf(levels, "info") };

@@ -40,6 +40,8 @@ export interface Output {
   readonly type: string;
   /** Where readings go, without credentials, for status and logs. */
   readonly place: string;
+  /** After a small batch the shipper waits so long for more readings; undefined: bulkGatherMs. */
+  readonly gatherMs?: number;
   /** Called before the first send and after a reconnect until it succeeds once: template, version. Warnings via log. */
   prepare(signal: AbortSignal): Promise<void>;
   /** Sends the batch (at most bulkDocumentsMax readings), in several requests when it is too large for one. */

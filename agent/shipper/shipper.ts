@@ -147,7 +147,7 @@ export class Shipper {
 
   /** After a small batch: lets what trickles in gather, because a request costs as much as hundreds of documents. */
   async #gather(): Promise<void> {
-    await this.options.clock.sleep(bulkGatherMs, this.#draining.signal);
+    await this.options.clock.sleep(this.options.output.gatherMs ?? bulkGatherMs, this.#draining.signal);
   }
 
   async #read(reader: SpoolReader, signal: AbortSignal): Promise<ReadBatch | undefined> {

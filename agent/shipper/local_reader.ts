@@ -1,0 +1,154 @@
+/**
+ * Reads a store, while the agent writes it or when none runs. Nothing is written, and no read lasts long: the writer's log
+ * grows for as long as one goes on.
+ */
+import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { join } from "node:path";
+import { storeReadBytes, storeReadReadings } from "../limits.ts";
+import { openForReading, readFailed } from "./local_open_reader.ts";
+import { columns, type RawRow, readingOf, rowBytes, type StoredReading } from "./local_reading.ts";
+import { blockReadings, storeFile } from "./local_schema.ts";
+import { WantedTopics } from "./local_topics.ts";
+
+export type { StoredReading } from "./local_reading.ts";
+
+export interface StoreQuery {
+  /** An MQTT topic filter; without one, all topics. */
+  filter?: string;
+  /** from ≤ time < to, ms since 1970. */
+  fromMs?: number;
+  toMs?: number;
+}
+
+/** The place of a reading in the order of times; all places in (after, upTo] are a span. */
+type Key = [timeMs: number, id: number];
+
+const end: Key = [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
+/** Readings that are looked at in one go while matching ones are searched for. */
+const spanReadings = 20_000;
+const inSpan = "(stored.time, stored.id) > (?, ?) AND (stored.time, stored.id) <= (?, ?)";
+const selection = `SELECT ${columns} FROM stored JOIN topics ON topics.number = stored.topic
+  JOIN blocks ON blocks.number = stored.id / ${blockReadings}`;
+
+export class StoreReader {
+  readonly #statements = new Map<string, StatementSync>();
+
+  private constructor(private readonly path: string, private readonly db: DatabaseSync) {}
+
+  /** Opens the store of a folder. Throws an OperationError when there is none, or none that can be read. */
+  static open(dir: string): StoreReader {
+    const path = join(dir, storeFile);
+    return new StoreReader(path, openForReading(path));
+  }
+
+  /** How many readings match. Memory stays flat; it may take a while. */
+  count(query: StoreQuery): number {
+    const wanted = this.#run(() => new WantedTopics(this.db, query.filter));
+    let count = 0;
+    for (const [after, upTo] of this.#spans(query, spanReadings)) {
+      const sql = `SELECT count(*) AS count FROM stored WHERE ${inSpan} ${
+        this.#run(() => wanted.condition())
+      }`;
+      count += Number(this.#run(() => this.#statement(sql).get(...after, ...upTo))!["count"]);
+    }
+    return count;
+  }
+
+  /** What matches, by time, then id, up to `batch` readings at a time. Memory stays flat whatever the size. */
+  *read(query: StoreQuery, batch = storeReadReadings): Iterable<StoredReading[]> {
+    const wanted = this.#run(() => new WantedTopics(this.db, query.filter));
+    const size = query.filter === undefined ? batch : Math.max(batch, spanReadings);
+    for (const [from, upTo] of this.#spans(query, size)) {
+      for (let after: Key | undefined = from; after !== undefined;) {
+        const rows = this.#rows(after, upTo, this.#run(() => wanted.condition()), batch);
+        if (rows.readings.length > 0) yield rows.readings;
+        after = rows.cutAt;
+      }
+    }
+  }
+
+  /** The newest reading of up to `limit` topics, the newest first. */
+  latest(limit: number): { topic: string; timeMs: number; reading: StoredReading }[] {
+    const found = new Map<number, number>();
+    const back = this.#statement(`SELECT time, id, topic FROM stored WHERE (time, id) < (?, ?)
+      ORDER BY time DESC, id DESC LIMIT ${storeReadReadings}`);
+    // a topic's `newest` is later than all of its readings, by an hour at most
+    const bound = this.#statement(`SELECT newest FROM topics
+      WHERE number NOT IN (SELECT value FROM json_each(?)) ORDER BY newest DESC LIMIT 1`);
+    for (let before = end; found.size < limit;) {
+      const newest = this.#run(() => bound.get(JSON.stringify([...found.keys()])))?.["newest"];
+      if (newest === undefined) break;
+      if (Number(newest) < before[0]) before = [Number(newest), 0];
+      const rows = this.#run(() => back.all(...before));
+      if (rows.length === 0) break;
+      for (const row of rows) {
+        const topic = Number(row["topic"]);
+        before = [Number(row["time"]), Number(row["id"])];
+        if (!found.has(topic) && found.size < limit) found.set(topic, before[1]);
+      }
+    }
+    const one = this.#statement(`${selection} WHERE stored.id = ?`);
+    return [...found.values()].flatMap((id) => {
+      const row = this.#run(() => one.get(id)); // it may have been removed meanwhile
+      const reading = row === undefined ? undefined : readingOf(row as unknown as RawRow);
+      return reading === undefined ? [] : [{ topic: reading.topic, timeMs: reading.timeMs, reading }];
+    });
+  }
+
+  close(): void {
+    this.#statements.clear();
+    this.db.close();
+  }
+
+  /** The spans of that many readings each in which the answer to a query lies. */
+  *#spans({ fromMs, toMs }: StoreQuery, size: number): Iterable<[after: Key, upTo: Key]> {
+    const last: Key = toMs === undefined ? end : [Math.ceil(toMs) - 1, end[1]];
+    const ahead = this.#statement(
+      `SELECT time, id FROM stored WHERE (time, id) > (?, ?) AND (time, id) <= (?, ?)
+      ORDER BY time, id LIMIT 1 OFFSET ?`,
+    );
+    for (let after: Key = [Math.ceil(fromMs ?? 0), -1];;) {
+      const row = this.#run(() => ahead.get(...after, ...last, size - 1));
+      if (row === undefined) return yield [after, last];
+      const upTo: Key = [Number(row["time"]), Number(row["id"])];
+      yield [after, upTo];
+      after = upTo;
+    }
+  }
+
+  /** Matching readings of a span, as many as may be held at once; `cutAt`: the span goes on behind it. */
+  #rows(after: Key, upTo: Key, condition: string, max: number): { readings: StoredReading[]; cutAt?: Key } {
+    const sql = `${selection} WHERE ${inSpan} ${condition} ORDER BY stored.time, stored.id LIMIT ?`;
+    return this.#run(() => {
+      const readings: StoredReading[] = [];
+      let bytes = 0;
+      for (const found of this.#statement(sql).iterate(...after, ...upTo, max)) {
+        const row = found as unknown as RawRow;
+        readings.push(readingOf(row));
+        bytes += rowBytes(row);
+        if (bytes >= storeReadBytes || readings.length >= max) {
+          return { readings, cutAt: [row.time, row.key] };
+        }
+      }
+      return { readings };
+    });
+  }
+
+  /** Each statement is prepared once. */
+  #statement(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#run(() => this.db.prepare(sql));
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+
+  #run<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw readFailed(this.path, error);
+    }
+  }
+}
