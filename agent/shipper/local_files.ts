@@ -1,11 +1,10 @@
 /**
- * The store's folder: who owns it, what is damaged and set aside, whether the database is still the one that was opened.
+ * The store's folder: its files, what is damaged and set aside, whether the database is still the one that was opened.
  * The database itself is never opened here: closing it would free SQLite's locks on it (POSIX locks belong to the process).
  */
 import { dirname, join } from "node:path";
-import { errorCode, OperationError } from "../base/errors.ts";
+import { errorCode } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
-import { type Lock, lockFolder } from "../base/lock.ts";
 import { storesSetAsideMax } from "../limits.ts";
 import { storeFile } from "./local_schema.ts";
 
@@ -34,25 +33,6 @@ function isThere(path: string): boolean {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
-  }
-}
-
-/** One agent per store. Throws an OperationError that names the owner when there is another. */
-export async function lockStore(dir: string): Promise<Lock> {
-  try {
-    return await lockFolder(dir);
-  } catch (error) {
-    if (!(error instanceof OperationError)) throw error;
-    const taken = / has it$/.test(error.reason);
-    throw new OperationError({
-      operation: "lock the store",
-      place: error.place,
-      cause: error.reason,
-      remedy: taken
-        ? "stop that one first, or give this output a dir of its own"
-        : "the agent must be able to write in this folder",
-      from: error,
-    });
   }
 }
 

@@ -17,7 +17,6 @@ import { openDatabase, pagesOf } from "./local_database.ts";
 import { faultOf, storeFailed } from "./local_failure.ts";
 import {
   identityOf,
-  lockStore,
   makeStoreFolder,
   prepareDatabase,
   removeLog,
@@ -25,6 +24,7 @@ import {
   setAside,
   sizeOf,
 } from "./local_files.ts";
+import { lockStore } from "./local_lock.ts";
 import { StorePruner } from "./local_pruner.ts";
 import { expiredBefore, leastBytes, mustShrink, type Shrink } from "./local_room.ts";
 import { storeFile } from "./local_schema.ts";
