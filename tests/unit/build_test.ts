@@ -43,12 +43,22 @@ Deno.test("compile: the bundle is one file that runs by itself, with its commit 
     const { object, number } = await import("zod");
     console.log(version, JSON.stringify(object({ a: number() }).parse(parse("a: 1"))), "ñ");\n`,
   );
-  const text = await bundle(join(dir, "main.ts"), projectDir, join(dir, "cache"), "abc123");
+  const { main: text, threads } = await bundle(
+    join(dir, "main.ts"),
+    projectDir,
+    join(dir, "cache"),
+    "abc123",
+  );
   await Deno.writeTextFile(join(dir, "bundle.mjs"), text);
   const args = ["run", "--no-config", "--no-lock", "--cached-only", "-A", join(dir, "bundle.mjs")];
   const ran = await finish(Deno.execPath(), args, { cwd: dir });
   assert.match(ran.stdout, /^\d+\.\d+\.\d+\+abc123 {"a":1} ñ\n$/, ran.stderr);
   assert.equal(new TextEncoder().encode(text).length, text.length, "ASCII only");
+  // what runs in a thread has a heap of its own: it must bring along little
+  const [[name, thread]] = Object.entries(threads) as [[string, string]];
+  assert.match(name, /^[a-z-]+\.mjs$/);
+  assert.ok(thread.length < 100_000, `${name} has ${thread.length} bytes`);
+  assert.match(thread, /node:sqlite/);
   await assert.rejects(bundle(join(dir, "none.ts"), projectDir, join(dir, "cache"), ""), /none\.ts/);
   await Deno.remove(dir, { recursive: true });
 });
