@@ -29,7 +29,7 @@ export interface Service {
 const standMs = 5_000;
 const pollMs = 500;
 
-/** Starts, or starts again, without waiting for what systemd calls started: `healthy` looks at that. */
+/** Starts, or starts again, without waiting for what systemd calls started: `unhealthy` looks at that. */
 export async function restart(service: Service): Promise<void> {
   await service.run("systemctl", ["reset-failed", unitName]);
   const { code, stderr } = await service.run("systemctl", ["--no-block", "restart", unitName]);
@@ -59,6 +59,7 @@ export async function unhealthy(
     if (typeof found === "string") {
       why = found;
       since = undefined;
+      if (found.includes("auto-restart")) return found; // it has ended by itself: no need to watch it do so again
     } else {
       if (since?.pid !== found.pid) since = { pid: found.pid, ms: service.nowMs() };
       if (service.nowMs() - since.ms >= standMs) return undefined;
@@ -66,6 +67,11 @@ export async function unhealthy(
     await service.sleep(pollMs);
   }
   return why;
+}
+
+/** Ends a service that may not listen any more; what is on disk and unacknowledged is safe from that. */
+export async function kill(service: Service): Promise<void> {
+  await service.run("systemctl", ["kill", "--signal=KILL", unitName]);
 }
 
 /** The process that is well, or why none is. */

@@ -4,7 +4,7 @@
  */
 import { dirname } from "node:path";
 import { OperationError, reasonOf } from "../agent/base/errors.ts";
-import { lastLines, restart, type Service, unhealthy } from "./service.ts";
+import { kill, lastLines, restart, type Service, unhealthy } from "./service.ts";
 
 /** What `version --json` says. */
 export interface BinaryFacts {
@@ -28,7 +28,7 @@ export interface Upgrade {
 }
 
 const operation = "upgrade the agent";
-const answerMs = 30_000;
+const answerMs = 20_000;
 const checkMs = 120_000;
 const healthyMs = 60_000;
 /** ELF header (elf(5)): magic with class and byte order, and the machine. */
@@ -92,6 +92,7 @@ async function tryOut(wish: Upgrade, previous: string, version: string | undefin
   await say("the new binary is not well; the old one comes back");
   await Deno.rename(previous, binary);
   await syncFolder(dirname(binary));
+  await kill(service);
   await restart(service);
   const stillNot = await unhealthy(service, healthyMs);
   throw new OperationError({

@@ -137,8 +137,8 @@ Deno.test("upgrade: one whose spool the old version can't read is refused while 
     const refused = await container.finish(binaryPath, ["upgrade", "/root/new"]);
     assert.match(refused.stderr, /spool has format 2\.0.*1 readings wait/);
 
-    // killed while the new one is on trial
-    await container.copyIn(await fake(dir, "hang"), "/root/new", 0o755);
+    // killed while the new one is on trial: the next upgrade looks at it first
+    await container.copyIn(await otherBuild(dir), "/root/new", 0o755);
     const killed = container.finish(binaryPath, ["upgrade", "/root/new"]);
     await waitUntil(
       async () => (await container.finish("test", ["-e", `${binaryPath}.previous`])).code === 0,
@@ -147,8 +147,15 @@ Deno.test("upgrade: one whose spool the old version can't read is refused while 
     );
     await container.finish("pkill", ["-KILL", "-f", "upgrade /root/new"]);
     assert.notEqual((await killed).code, 0);
-    const settled = await container.finish("/root/sensorlog-agent", ["upgrade", "/root/sensorlog-agent"]);
-    assert.match(settled.stdout + settled.stderr, /interrupted.*\n.*the old one comes back/);
+    const well = await container.finish(binaryPath, ["upgrade", "/root/new"]);
+    assert.deepEqual([well.code, /interrupted.*\n.*nothing to do/.test(well.stdout)], [0, true], well.stderr);
+
+    await container.copyIn(await fake(dir, "crash"), "/root/bad", 0o755);
+    const onTrial =
+      `cp ${binaryPath} ${binaryPath}.previous; cp /root/bad ${binaryPath}.x; mv ${binaryPath}.x ${binaryPath}`;
+    await container.succeed("sh", ["-c", onTrial]);
+    const bad = await container.finish("/root/sensorlog-agent", ["upgrade", "/root/sensorlog-agent"]);
+    assert.match(bad.stdout + bad.stderr, /interrupted.*\n.*the old one comes back/);
     sink.fault = undefined;
     await pi.arrived(["waits"]);
     assert.equal((await container.succeed("systemctl", ["is-active", unit])).trim(), "active");
