@@ -155,13 +155,13 @@ export const embeddedFiltersMax = 100;
 /** Largest PUBLISH that is taken: the largest payload, with its topic and packet id. */
 export const embeddedPublishBytesMax = payloadBytesMax + topicBytesMax + 4;
 /** One read of a client's connection; so many packets are handed on at once, and no more before these are settled. */
-export const embeddedReadBytes = 16 * KiB;
+export const embeddedReadBytes = 64 * KiB;
 export const embeddedPacketsMax = 256;
 /** What the packets of all clients that are larger than a few reads may take together. */
 export const embeddedLargeBytesMax = 32 * MiB;
-/** A client that reads slower than it is sent to is given up when so much waits for it, or nothing moves for so long. */
+/** A client that reads slower than it is sent to is given up when so much waits for it and it takes so long to read it. */
 export const embeddedOutgoingBytesMax = 256 * KiB;
-export const embeddedDrainMs = 10_000;
+export const embeddedDrainMs = 2_000;
 /** Retained messages: their number, and bytes of topics and payloads. */
 export const embeddedRetainedMax = 10_000;
 export const embeddedRetainedBytesMax = 8 * MiB;

@@ -98,9 +98,12 @@ export class EmbeddedBroker implements Receiver {
       const storing = this.#intake.run(stopIntake.signal);
       try {
         await Promise.race([storing, this.#watch(signal)]);
-        await this.#settle(server);
+        server.close();
+        for (const connection of server.connections()) connection.stopReading();
+        await nextTurn(); // what was read is with the intake then
         stopIntake.abort();
         await storing;
+        await this.#answered(server);
       } finally {
         stopIntake.abort();
         await storing.catch(() => {}); // thrown above
@@ -199,17 +202,11 @@ export class EmbeddedBroker implements Receiver {
     this.#paused = { reason, untilMs: this.options.clock.bootMs() + forMs };
   }
 
-  /** Nothing more is read; what was read is stored, acknowledged and handed on, for which there is a time limit. */
-  async #settle(server: EmbeddedServer): Promise<void> {
-    server.close();
-    const connections = [...server.connections()];
-    for (const connection of connections) connection.stopReading();
+  /** What was stored is acknowledged and handed on to subscribers, of whom slow ones are not waited for long. */
+  async #answered(server: EmbeddedServer): Promise<void> {
     const over = new AbortController();
-    const patience = this.options.clock.sleep(embeddedStopMs, over.signal).then(() => over.abort());
-    while (!over.signal.aborted && connections.some((one) => one.unsettled > 0 && !one.destroyed)) {
-      await Promise.race([patience, nextTurn()]);
-    }
-    await nextTurn();
+    const patience = this.options.clock.sleep(embeddedStopMs, over.signal);
+    await Promise.race([patience, Promise.all([...server.connections()].map((one) => one.quiet()))]);
     over.abort();
   }
 

@@ -41,6 +41,7 @@ export class EmbeddedConnection extends Duplex {
   #connectSeen = false;
   #stopped = false;
   #wake: (() => void) | undefined;
+  #quiet: (() => void) | undefined;
   #reading: Promise<number | null> | undefined;
   #writing: Promise<void> = Promise.resolve();
   /** Resolves when the socket is closed. */
@@ -60,8 +61,12 @@ export class EmbeddedConnection extends Duplex {
     return "hostname" in address ? address.hostname : address.transport;
   }
 
-  get unsettled(): number {
-    return this.#unsettled;
+  /** Resolves when all that was handed on is settled. */
+  async quiet(): Promise<void> {
+    while (this.#unsettled > 0 && !this.destroyed) {
+      await new Promise<void>((resolve) => this.#quiet = resolve);
+    }
+    await nextTurn(); // the last acknowledgement is written then
   }
 
   /** One message is stored and handed on to those who subscribed to it. */
@@ -69,6 +74,7 @@ export class EmbeddedConnection extends Duplex {
     if (--this.#unsettled === 0) {
       this.#handedBytes = 0;
       this.#count();
+      this.#quiet?.();
     }
     this.#wake?.();
   }
@@ -155,6 +161,7 @@ export class EmbeddedConnection extends Duplex {
   override _destroy(error: Error | null, done: Done): void {
     this.#count();
     this.#wake?.();
+    this.#quiet?.();
     this.#close(error).then(() => {
       this.closing.resolve();
       done(error);

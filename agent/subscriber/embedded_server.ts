@@ -13,6 +13,7 @@ export class EmbeddedServer {
   readonly #connections = new Set<EmbeddedConnection>();
   /** Not let in yet, the oldest first. */
   readonly #pending = new Set<EmbeddedConnection>();
+  readonly #letIn = new Set<EmbeddedConnection>();
   readonly #large = new LargeBytes(embeddedLargeBytesMax);
   #closed = false;
 
@@ -34,7 +35,7 @@ export class EmbeddedServer {
 
   /** Clients that were let in and are connected. */
   get clients(): number {
-    return this.#connections.size - this.#pending.size;
+    return this.#letIn.size;
   }
 
   connections(): Iterable<EmbeddedConnection> {
@@ -64,7 +65,7 @@ export class EmbeddedServer {
 
   /** CONNECT was accepted. */
   letIn(connection: EmbeddedConnection): void {
-    this.#pending.delete(connection);
+    if (this.#pending.delete(connection)) this.#letIn.add(connection);
   }
 
   /** Accepts no more; the connections stand. May be called twice. */
@@ -85,10 +86,16 @@ export class EmbeddedServer {
     connection.closing.promise.then(() => {
       this.#connections.delete(connection);
       this.#pending.delete(connection);
+      this.#letIn.delete(connection);
     });
-    // whoever says nothing makes room for the next one
-    if (this.#pending.size > embeddedPendingMax) this.#pending.values().next().value!.destroy();
+    if (this.#pending.size > embeddedPendingMax) this.#giveUp(this.#pending.values().next().value!);
     return connection;
+  }
+
+  /** Whoever says nothing makes room for the next one. */
+  #giveUp(silent: EmbeddedConnection): void {
+    this.#pending.delete(silent);
+    silent.destroy(new Error("it did not say CONNECT, and others want to"));
   }
 }
 
