@@ -1,5 +1,5 @@
-/** Help and options of what shows readings: `tail`, `spool`. */
-import type { Command } from "commander";
+/** Help and options of what shows readings: `tail`, `export`, `spool`. */
+import { type Command, Option } from "commander";
 import { type CommonOptions, examples, type Finish, type Host } from "./describe.ts";
 
 export function addTail(program: Command, host: Host, finish: Finish): void {
@@ -21,6 +21,67 @@ export function addTail(program: Command, host: Host, finish: Finish): void {
     ["sensorlog-agent tail 'hall1/+/temperature'", "one kind of sensor (quotes keep the shell away)"],
     ["sensorlog-agent tail 'hall1/#' 'hall2/#'", "two halls"],
     ["sensorlog-agent tail --json | jq -r .payload", "payloads only"],
+  ]);
+}
+
+/** What the command line says to `export`, beside `--config`. */
+export interface ExportOptions extends CommonOptions {
+  topic?: string;
+  from?: string;
+  to?: string;
+  format?: "csv" | "ndjson";
+  separator?: string;
+  timeZone: string;
+  spreadsheet?: boolean;
+  output?: string;
+}
+
+export function addExport(program: Command, host: Host, finish: Finish): void {
+  const command = program.command("export")
+    .summary("readings of the local store as CSV or NDJSON")
+    .description(
+      "Writes readings of the local store (an output of type local), oldest first, to FILE or to standard output, " +
+        "while the agent runs or not. FILE is there whole or not at all; until then it is FILE.part.\n\n" +
+        'Everything is exact by default. In CSV (RFC 4180) an absent field is empty, an empty text is "", and ' +
+        "numbers have a point; a payload that a spreadsheet would take for a formula stands there as it came: use " +
+        "--spreadsheet for a file that is to be opened in one. On a terminal control characters are shown as \\x1b." +
+        "\n\n" +
+        "Names are those of the documents in Elasticsearch, in CSV as columns: @timestamp, topic, then what the " +
+        "payload is (value: number, text, payload: JSON, payload_base64), event.clock, event.created (arrival), " +
+        "event.start, event.id, mqtt.qos, mqtt.retain, mqtt.truncated, mqtt.properties (JSON).\n\n" +
+        "Times behind --from and --to are an age (24h, 7d; units s, m, h, d, w), a date, a time with its offset " +
+        "(2026-03-29T12:00:00+02:00, or Z for UTC) or now. Dates, and times without offset, are of --time-zone.",
+    )
+    .argument("[file]", "file to write; - or nothing: standard output")
+    .option("--topic <filter>", "only topics that match this MQTT filter, with + and #")
+    .option("--from <time>", "from this time on")
+    .option("--to <time>", "up to this time, which is not included")
+    .addOption(
+      new Option(
+        "--format <format>",
+        "csv, or one JSON object per line (default: by FILE's ending, else csv)",
+      )
+        .choices(["csv", "ndjson"]),
+    )
+    .option("--separator <character>", "between the fields of CSV, or the word tab (default: comma)")
+    .option("--time-zone <name>", "IANA time zone in which times are written, with their offset", "UTC")
+    .option("--spreadsheet", "CSV with a byte order mark, and a ' before text that looks like a formula")
+    .option("--output <name>", "local output to take it from, when there are several")
+    .action(async (file: string | undefined, _options, command: Command) => {
+      const { exportReadings } = await import("./export.ts");
+      finish(await exportReadings(host, file, command.optsWithGlobals<ExportOptions>()));
+    });
+  examples(command, [
+    ["sensorlog-agent export --from 24h day.csv", "the last day"],
+    ["sensorlog-agent export --topic 'hall1/#' --format ndjson | jq .value", "one hall, for a script"],
+    [
+      "sensorlog-agent export --from 2026-03-01 --to 2026-04-01 --time-zone Europe/Madrid march.csv",
+      "a month of Madrid",
+    ],
+    [
+      "sensorlog-agent export --separator ';' --spreadsheet all.csv",
+      "everything, to be opened in a spreadsheet",
+    ],
   ]);
 }
 

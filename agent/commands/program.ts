@@ -5,7 +5,7 @@
 import { Command, CommanderError } from "commander";
 import { defaultFile, type Finish, type Host } from "./describe.ts";
 import { addDead } from "./describe_dead.ts";
-import { addSpool, addTail } from "./describe_readings.ts";
+import { addExport, addSpool, addTail } from "./describe_readings.ts";
 import { addCheck, addRun, addStatus } from "./describe_service.ts";
 import { addUpgrade } from "./describe_upgrade.ts";
 import { addCompletion, addVersion } from "./describe_shell.ts";
@@ -56,6 +56,7 @@ function describe(host: Host, finish: Finish): Command {
   addCheck(program, host, finish);
   addStatus(program, host, finish);
   addTail(program, host, finish);
+  addExport(program, host, finish);
   addSpool(program, host, finish);
   addDead(program, host, finish);
   addUpgrade(program, host, finish);

@@ -4,7 +4,7 @@ import { ConfigError, OperationError } from "../base/errors.ts";
 import { socketOf } from "../config.ts";
 import type { ReadingJson } from "../status/reading_json.ts";
 import { SocketClient } from "../status/socket_client.ts";
-import { topicFilterFault } from "../subscriber/topic_filter.ts";
+import { topicFilterFault } from "../base/topic_filter.ts";
 import type { CommonOptions, Host } from "./describe.ts";
 import { plainLine, TerminalLines } from "./reading_line.ts";
 import { outLines, type Terminal } from "./terminal.ts";
