@@ -137,7 +137,7 @@ function member(name: string, value: string | number): string {
   return `${JSON.stringify(name)}:${JSON.stringify(value)}`;
 }
 
-/** JSON as it was published, digits and all, but on one line: a line break can't stand inside its strings. */
+/** JSON as it is stored, digits and all, but on one line: a line break can't stand inside its strings. */
 function oneLine(json: string): string {
   return parsed(json) === undefined ? JSON.stringify(json) : json.replace(/[\r\n]/g, " ");
 }
