@@ -40,7 +40,8 @@ function isThere(path: string): boolean {
 export async function prepareDatabase(dir: string, nowMs: number): Promise<string> {
   const path = join(dir, storeFile);
   if (isThere(path)) return path;
-  if (isThere(`${path}-wal`)) await setAside(dir, nowMs);
+  if (sizeOf(`${path}-wal`) > 0) await setAside(dir, nowMs);
+  removeLog(path);
   Deno.openSync(path, { write: true, createNew: true, mode: fileMode }).close();
   await realFiles.syncFolder(dir);
   return path;

@@ -134,13 +134,12 @@ export class StoreReader {
     });
   }
 
-  /** Each statement is prepared once. */
+  /** Statements that any query may use are prepared once. */
   #statement(sql: string): StatementSync {
-    let statement = this.#statements.get(sql);
-    if (statement === undefined) {
-      statement = this.#run(() => this.db.prepare(sql));
-      this.#statements.set(sql, statement);
-    }
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const statement = this.#run(() => this.db.prepare(sql));
+    if (!sql.includes("temp.")) this.#statements.set(sql, statement); // those of one query are of no use to others
     return statement;
   }
 
