@@ -187,6 +187,10 @@ Deno.test("export: a CSV parser reads back exactly what was stored, however host
     }),
     { numRuns: 300 },
   );
+  for (const separator of ["/", "_", " "]) {
+    const list = [reading, { ...bare, text: `a${separator}b`, topic: `c${separator}` }, reading];
+    assert.deepEqual(reread(csv(list, { separator }), separator).map(ofRow), list);
+  }
   for (const text of [...hostile, '"x\n'.repeat(300_000)]) {
     const list = [{ ...bare, text, topic: text || "t" }, reading];
     assert.deepEqual(reread(csv(list)).map(ofRow), list);
