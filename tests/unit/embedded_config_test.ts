@@ -82,3 +82,16 @@ Deno.test("config: another address for the own broker needs a restart, other fil
     { reloadable: ["mqtt.topics"], needsRestart: ["mqtt.listen"] },
   );
 });
+
+Deno.test("config: a run by hand without outputs has a local store; the service does not, nor who wants none", () => {
+  using folder = new Folder();
+  for (const yaml of ["", "outputs:\n", "mqtt: {url: mqtt://127.0.0.1}"]) {
+    const places = byHand(folder, yaml).outputs.map((one) => one.type === "local" && [one.name, one.dir]);
+    assert.deepEqual(places, [["local", "/var/lib/sensorlog/store"]], yaml);
+  }
+  assert.deepEqual(byHand(folder, "outputs: {}").outputs, []);
+  const own =
+    byHand(folder, "outputs: {cloud: {type: elasticsearch, urls: [http://127.0.0.1:9200]}}").outputs;
+  assert.deepEqual(own.map((one) => one.name), ["cloud"]);
+  assert.deepEqual(folder.load("").outputs, []);
+});
