@@ -62,7 +62,7 @@ export class StorePruner {
 
   /** Cuts some unused pages off the file. */
   giveBack(): void {
-    this.db.exec(`PRAGMA incremental_vacuum(${storeVacuumPages})`);
+    this.db.prepare(`PRAGMA incremental_vacuum(${storeVacuumPages})`).all(); // one page a step
     // only then is the file itself shorter
     this.db.prepare("PRAGMA wal_checkpoint(PASSIVE)").all();
   }

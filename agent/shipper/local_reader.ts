@@ -20,14 +20,21 @@ export interface StoreQuery {
   toMs?: number;
 }
 
-/** The place of a reading in the order of times; all places in (after, upTo] are a span. */
+/** The place of a reading in the order of times. */
 type Key = [timeMs: number, id: number];
 
-const end: Key = [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
+const endMs = Number.MAX_SAFE_INTEGER;
 /** Readings that are looked at in one go while matching ones are searched for. */
 const spanReadings = 20_000;
-const inSpan = "(stored.time, stored.id) > (?, ?) AND (stored.time, stored.id) <= (?, ?)";
-const selection = `SELECT ${columns} FROM stored JOIN topics ON topics.number = stored.topic
+/**
+ * Places behind (?1, ?2), before the time ?3, in order: however many readings have the same time, none is looked at twice.
+ */
+const places = `SELECT time, id FROM stored WHERE time = ?1 AND id > ?2 AND time < ?3
+  UNION ALL SELECT time, id FROM stored WHERE time > ?1 AND time < ?3 ORDER BY time, id`;
+/** The inner loop is the right one of a CROSS JOIN: rows come out in the order of the places. */
+const span = `FROM (${places} LIMIT ?4) AS span`;
+const inSpan = `${span} CROSS JOIN stored ON stored.id = span.id`;
+const named = `JOIN topics ON topics.number = stored.topic
   JOIN blocks ON blocks.number = stored.id / ${blockReadings}`;
 
 export class StoreReader {
@@ -44,12 +51,14 @@ export class StoreReader {
   /** How many readings match. Memory stays flat; it may take a while. */
   count(query: StoreQuery): number {
     const wanted = this.#run(() => new WantedTopics(this.db, query.filter));
+    const { start, toMs } = bounds(query);
     let count = 0;
-    for (const [after, upTo] of this.#spans(query, spanReadings)) {
-      const sql = `SELECT count(*) AS count FROM stored WHERE ${inSpan} ${
-        this.#run(() => wanted.condition())
-      }`;
-      count += Number(this.#run(() => this.#statement(sql).get(...after, ...upTo))!["count"]);
+    for (let after: Key | undefined = start; after !== undefined; after = this.#ahead(after, toMs)) {
+      const sql = query.filter === undefined
+        ? `SELECT count(*) AS count ${span}`
+        : `SELECT count(*) AS count ${inSpan} WHERE ${this.#run(() => wanted.condition())}`;
+      const [timeMs, id] = after;
+      count += Number(this.#run(() => this.#statement(sql).get(timeMs, id, toMs, spanReadings))!["count"]);
     }
     return count;
   }
@@ -57,13 +66,11 @@ export class StoreReader {
   /** What matches, by time, then id, up to `batch` readings at a time. Memory stays flat whatever the size. */
   *read(query: StoreQuery, batch = storeReadReadings): Iterable<StoredReading[]> {
     const wanted = this.#run(() => new WantedTopics(this.db, query.filter));
-    const size = query.filter === undefined ? batch : Math.max(batch, spanReadings);
-    for (const [from, upTo] of this.#spans(query, size)) {
-      for (let after: Key | undefined = from; after !== undefined;) {
-        const rows = this.#rows(after, upTo, this.#run(() => wanted.condition()), batch);
-        if (rows.readings.length > 0) yield rows.readings;
-        after = rows.cutAt;
-      }
+    const { start, toMs } = bounds(query);
+    for (let after: Key | undefined = start; after !== undefined;) {
+      const rows = this.#rows(after, toMs, this.#run(() => wanted.condition()), batch);
+      if (rows.readings.length > 0) yield rows.readings;
+      after = rows.cutAt ?? this.#ahead(after, toMs);
     }
   }
 
@@ -75,7 +82,7 @@ export class StoreReader {
     // a topic's `newest` is later than all of its readings, by an hour at most
     const bound = this.#statement(`SELECT newest FROM topics
       WHERE number NOT IN (SELECT value FROM json_each(?)) ORDER BY newest DESC LIMIT 1`);
-    for (let before = end; found.size < limit;) {
+    for (let before: Key = [endMs, 0]; found.size < limit;) {
       const newest = this.#run(() => bound.get(JSON.stringify([...found.keys()])))?.["newest"];
       if (newest === undefined) break;
       if (Number(newest) < before[0]) before = [Number(newest), 0];
@@ -87,7 +94,7 @@ export class StoreReader {
         if (!found.has(topic) && found.size < limit) found.set(topic, before[1]);
       }
     }
-    const one = this.#statement(`${selection} WHERE stored.id = ?`);
+    const one = this.#statement(`SELECT ${columns} FROM stored ${named} WHERE stored.id = ?`);
     return [...found.values()].flatMap((id) => {
       const row = this.#run(() => one.get(id)); // it may have been removed meanwhile
       const reading = row === undefined ? undefined : readingOf(row as unknown as RawRow);
@@ -100,29 +107,25 @@ export class StoreReader {
     this.db.close();
   }
 
-  /** The spans of that many readings each in which the answer to a query lies. */
-  *#spans({ fromMs, toMs }: StoreQuery, size: number): Iterable<[after: Key, upTo: Key]> {
-    const last: Key = toMs === undefined ? end : [Math.ceil(toMs) - 1, end[1]];
-    const ahead = this.#statement(
-      `SELECT time, id FROM stored WHERE (time, id) > (?, ?) AND (time, id) <= (?, ?)
-      ORDER BY time, id LIMIT 1 OFFSET ?`,
-    );
-    for (let after: Key = [Math.ceil(fromMs ?? 0), -1];;) {
-      const row = this.#run(() => ahead.get(...after, ...last, size - 1));
-      if (row === undefined) return yield [after, last];
-      const upTo: Key = [Number(row["time"]), Number(row["id"])];
-      yield [after, upTo];
-      after = upTo;
-    }
+  /** Where the span of readings behind `after` ends; undefined: there is none behind it. */
+  #ahead([timeMs, id]: Key, toMs: number): Key | undefined {
+    const statement = this.#statement(`${places} LIMIT 1 OFFSET ?4`);
+    const row = this.#run(() => statement.get(timeMs, id, toMs, spanReadings - 1));
+    return row === undefined ? undefined : [Number(row["time"]), Number(row["id"])];
   }
 
-  /** Matching readings of a span, as many as may be held at once; `cutAt`: the span goes on behind it. */
-  #rows(after: Key, upTo: Key, condition: string, max: number): { readings: StoredReading[]; cutAt?: Key } {
-    const sql = `${selection} WHERE ${inSpan} ${condition} ORDER BY stored.time, stored.id LIMIT ?`;
+  /** Matching readings of the span behind `after`, as many as may be held at once; `cutAt`: it goes on behind that. */
+  #rows(
+    [timeMs, id]: Key,
+    toMs: number,
+    condition: string,
+    max: number,
+  ): { readings: StoredReading[]; cutAt?: Key } {
+    const sql = `SELECT ${columns} ${inSpan} ${named} WHERE ${condition}`;
     return this.#run(() => {
       const readings: StoredReading[] = [];
       let bytes = 0;
-      for (const found of this.#statement(sql).iterate(...after, ...upTo, max)) {
+      for (const found of this.#statement(sql).iterate(timeMs, id, toMs, spanReadings)) {
         const row = found as unknown as RawRow;
         readings.push(readingOf(row));
         bytes += rowBytes(row);
@@ -150,4 +153,8 @@ export class StoreReader {
       throw readFailed(this.path, error);
     }
   }
+}
+
+function bounds({ fromMs, toMs }: StoreQuery): { start: Key; toMs: number } {
+  return { start: [Math.ceil(fromMs ?? 0), -1], toMs: Math.ceil(toMs ?? endMs) };
 }

@@ -16,10 +16,10 @@ export class WantedTopics {
     db.exec(`CREATE TABLE ${this.#table} (number INTEGER PRIMARY KEY)`);
   }
 
-  /** The end of a WHERE clause on `stored`. Topics that came since the last call are looked at first. */
+  /** A condition on `stored`. Topics that came since the last call are looked at first. */
   condition(): string {
     const filter = this.#filter;
-    if (filter === undefined) return "";
+    if (filter === undefined) return "true";
     const found = this.db.prepare("SELECT number, CAST(topic AS BLOB) AS topic FROM topics WHERE number > ?");
     const add = this.db.prepare(`INSERT INTO ${this.#table} (number) VALUES (?)`);
     const wanted: number[] = [];
@@ -33,6 +33,6 @@ export class WantedTopics {
       for (const number of wanted) add.run(number);
       this.db.exec("COMMIT");
     }
-    return `AND stored.topic IN (SELECT number FROM ${this.#table})`;
+    return `stored.topic IN (SELECT number FROM ${this.#table})`;
   }
 }
