@@ -5,7 +5,13 @@
 import { Buffer } from "node:buffer";
 import { decodeProperties, decodeUserProperty, type Property, propertyTypes } from "../spool/properties.ts";
 import { bytesOf, type ByteWriter } from "./byte_writer.ts";
-import { type DocumentFacts, EventEnds, TimeWriter, TopicParts } from "./document_parts.ts";
+import {
+  type DocumentFacts,
+  type EventParts,
+  EventPartsCache,
+  TimedText,
+  TopicParts,
+} from "./document_parts.ts";
 import type { ClockMark, Outgoing } from "./output.ts";
 import { type Content, objectFields } from "./payload_content.ts";
 import { payloadAgeMs, payloadTimeMs } from "./payload_time.ts";
@@ -44,31 +50,21 @@ export function inRange(timeMs: number): number {
   return timeMs >= 0 && timeMs <= lastMs ? Math.floor(timeMs) : timeMs > lastMs ? lastMs : 0;
 }
 
-const afterId = bytesOf(`"}}\n{"@timestamp":"`);
 const value = bytesOf(`,"value":`);
 const text = bytesOf(`,"text":`);
 const values = bytesOf(`,"values":`);
 const payload = bytesOf(`,"payload":`);
 const base64 = bytesOf(`,"payload_base64":"`);
 const closed = bytesOf(`"`);
-const events = bytesOf(`},"event":{"created":"`);
-const start = bytesOf(`Z","start":"`);
 const sequenceName = bytesOf(`","sequence":`);
 const end = bytesOf(`}}\n`);
-/** By QoS and retain flag: the beginning of `mqtt`, and the whole with that of `event`. */
-const deliveries = [0, 1, 2].flatMap((qos) =>
-  [false, true].map((retain) => `,"mqtt":{"qos":${qos},"retain":${retain}`)
-);
-const deliveryBeginnings = deliveries.map((delivery) => bytesOf(delivery));
-const wholeDeliveries = deliveries.map((delivery) => bytesOf(`${delivery}},"event":{"created":"`));
 
 /** Writes documents, one line each. */
 export class DocumentWriter {
-  readonly #timestamp = new TimeWriter();
-  readonly #created = new TimeWriter();
-  readonly #start = new TimeWriter();
-  readonly #ends = new EventEnds();
+  /** From behind the id in the action line to the time. */
+  readonly #timestamp = new TimedText(`"}}\n{"@timestamp":"`);
   readonly #topics: TopicParts;
+  readonly #events = new EventPartsCache();
 
   constructor(facts: DocumentFacts) {
     this.#topics = new TopicParts(facts);
@@ -84,17 +80,10 @@ export class DocumentWriter {
   ): void {
     const { reading } = outgoing;
     const digitsTo = writer.length;
-    writer.put(afterId);
-    this.#timestamp.put(writer, time.timestampMs);
+    writer.put(this.#timestamp.with(time.timestampMs));
     writer.put(this.#topics.of(reading.topic));
     putContent(writer, content);
-    putDelivery(writer, reading);
-    this.#created.put(writer, inRange(outgoing.arrivalMs));
-    if (outgoing.startMs !== undefined) {
-      writer.put(start);
-      this.#start.put(writer, inRange(outgoing.startMs));
-    }
-    writer.put(this.#ends.of(time.clock, reading.segmentId));
+    putEvent(writer, outgoing, this.#events.of(time.clock, reading.segmentId));
     writer.repeat(digitsFrom, digitsTo);
     writer.put(sequenceName);
     writer.repeat(digitsFrom, digitsTo);
@@ -102,13 +91,19 @@ export class DocumentWriter {
   }
 }
 
-/** `mqtt`, and the beginning of `event`. */
-function putDelivery(writer: ByteWriter, { qos, retain, properties, truncated }: Outgoing["reading"]): void {
+/** `mqtt` and `event`, up to the sequence in `event.id`. */
+function putEvent(writer: ByteWriter, { reading, arrivalMs, startMs }: Outgoing, parts: EventParts): void {
+  const { qos, retain, properties, truncated } = reading;
   const delivery = qos * 2 + (retain ? 1 : 0);
-  if (properties.length === 0 && !truncated) return writer.put(wholeDeliveries[delivery]!);
-  writer.put(deliveryBeginnings[delivery]!);
+  const createdMs = inRange(arrivalMs);
+  if (properties.length === 0 && !truncated && startMs === undefined) {
+    return writer.put(parts.whole[delivery]!.with(createdMs));
+  }
+  writer.put(parts.beginnings[delivery]!);
   putProperties(writer, properties, truncated);
-  writer.put(events);
+  writer.put(parts.created.with(createdMs));
+  if (startMs !== undefined) writer.put(parts.start.with(inRange(startMs)));
+  writer.put(parts.end);
 }
 
 function putContent(writer: ByteWriter, content: Content): void {

@@ -197,3 +197,54 @@ Deno.test("bulk: patterns and names that Elasticsearch would refuse are found be
   assert.match(nameFault("n".repeat(256)) ?? "", /255 bytes/);
   assert.match(nameFault("mqtt-%Y") ?? "", /contains "%"/);
 });
+
+Deno.test("bulk: in whatever order topics, times, segments and marks come, each document has its own", () => {
+  const reading = fc.record({
+    // "AB" and "B#" have the same hash; the long ones are not remembered
+    topic: fc.constantFrom(
+      "AB",
+      "B#",
+      "hall/press/temperature",
+      "hall/press/temperaturf",
+      "\n".repeat(60_000),
+    ),
+    wallMs: fc.integer({ min: arrivalMs, max: arrivalMs + 3_000 }),
+    segmentId: fc.constantFrom("0123456789abcdef", "fedcba9876543210"),
+    qos: fc.constantFrom(0 as const, 1 as const, 2 as const),
+    retain: fc.boolean(),
+  });
+  const more = fc.record({
+    mark: fc.constantFrom("synced" as const, "queued" as const, "unsynced" as const),
+    startMs: fc.option(fc.integer({ min: arrivalMs - 3_000, max: arrivalMs }), { nil: undefined }),
+  });
+  const batches = fc.array(fc.tuple(reading, more), { minLength: 1, maxLength: 40 });
+  fc.assert(
+    fc.property(batches, (parts) => {
+      const batch = parts.map(([one, rest]) => makeOutgoing(one, rest));
+      const { body } = new BulkEncoder(facts).encode(batch, 0, Infinity);
+      const lines = new TextDecoder().decode(body).split("\n");
+      for (const [at, [one, { mark, startMs }]] of parts.entries()) {
+        const document = JSON.parse(lines[2 * at + 1]!);
+        const iso = (ms: number) => new Date(ms).toISOString();
+        const start = startMs === undefined ? {} : { start: iso(startMs) };
+        const { sequence } = batch[at]!.reading;
+        assert.deepEqual(document, {
+          "@timestamp": iso(one.wallMs),
+          topic: one.topic,
+          host: document.host,
+          labels: document.labels,
+          value: document.value,
+          mqtt: { qos: one.qos, retain: one.retain },
+          event: {
+            created: iso(one.wallMs),
+            ...start,
+            clock: mark,
+            id: `${one.segmentId}-${sequence}`,
+            sequence,
+          },
+        });
+      }
+    }),
+    { numRuns: 100 },
+  );
+});
