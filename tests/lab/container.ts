@@ -2,7 +2,7 @@
  * A Debian of its own with a booted systemd, as a fresh Raspberry Pi OS has it: systemd-nspawn over a copy of a base
  * system that is made once. A pair of virtual interfaces connects it with this machine and with nothing else.
  */
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { baseSystem } from "./base_system.ts";
 import { finish, type Finished, succeed } from "./command.ts";
 import { isRoot, makeLabDir } from "./paths.ts";
@@ -13,6 +13,15 @@ import { waitUntil } from "./wait.ts";
 const bootMs = 90_000;
 /** How many containers there can be at a time: each has four addresses of 192.0.2.0/24. */
 const networks = 64;
+
+/** Two systemd in one control group would end each other's services. */
+const inOwnCgroup = `name=$1; shift
+for top in /sys/fs/cgroup /sys/fs/cgroup/systemd /sys/fs/cgroup/unified; do
+  [ -e "$top/cgroup.procs" ] || continue
+  mkdir -p "$top/$name" && echo $$ > "$top/$name/cgroup.procs"
+done
+exec "$@"
+`;
 
 /** `await using` kills it and removes its folder. */
 export class Container implements AsyncDisposable {
@@ -53,8 +62,9 @@ export class Container implements AsyncDisposable {
   /** Boots, or boots again after `powerOff` or `kill`; returns when systemd has started everything. */
   async boot(): Promise<void> {
     // a process namespace around nspawn: what it started would outlive it otherwise
-    const nspawn = new Running("unshare", [
-      ...["--pid", "--fork", "--kill-child", "--mount-proc", "systemd-nspawn"],
+    const nspawn = new Running("sh", [
+      ...["-c", inOwnCgroup, "sh", basename(this.dir)],
+      ...["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "systemd-nspawn"],
       ...["--quiet", "--directory", this.root, "--boot", "--register=no", "--keep-unit", "--private-network"],
       ...["--machine", "pi", "--resolv-conf=off", "--timezone=off", "--console=pipe"],
     ]);
@@ -140,6 +150,8 @@ export class Container implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.kill();
     await finish("rm", ["-rf", "--one-file-system", this.dir]);
+    const groups = ["", "systemd/", "unified/"].map((top) => `/sys/fs/cgroup/${top}${basename(this.dir)}`);
+    await finish("find", [...groups, "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]);
   }
 
   async #forget(): Promise<void> {
