@@ -1,6 +1,6 @@
 // Preloaded into the agent by tests: kills it, or fails a call, at a chosen point, and says what adjtimex would say.
 //
-// Only calls count that touch a file under LAB_SHIM_FOLDER, or a TCP connection to one of LAB_SHIM_PORTS
+// Only calls count that touch a file under LAB_SHIM_FOLDER or LAB_SHIM_FOLDER_2, or a TCP connection to (or accepted at) one of LAB_SHIM_PORTS
 // ("1883=broker,9200=output"). What to do stands in the file LAB_SHIM_CONTROL, which both sides map or write at any
 // time; shim.ts has the other half of its layout. With LAB_SHIM_TRACE each point is also appended to that file.
 #define _GNU_SOURCE
@@ -51,7 +51,7 @@ _Static_assert(sizeof(struct control) == 520, "shim.ts knows where each field is
 
 static struct control nothing;
 static struct control *control = &nothing;
-static const char *folder;
+static const char *folder, *folder_2;
 static struct { int port; char name[16]; } ports[8];
 static int port_count, trace_fd = -1;
 
@@ -62,7 +62,9 @@ static int port_count, trace_fd = -1;
 __attribute__((constructor)) static void attach(void) {
   const char *path = getenv("LAB_SHIM_CONTROL"), *list = getenv("LAB_SHIM_PORTS"), *trace = getenv("LAB_SHIM_TRACE");
   folder = getenv("LAB_SHIM_FOLDER");
+  folder_2 = getenv("LAB_SHIM_FOLDER_2");
   if (folder && !*folder) folder = NULL;
+  if (folder_2 && !*folder_2) folder_2 = NULL;
   for (; list && *list && port_count < 8; port_count++) {
     int used = 0;
     if (sscanf(list, "%d=%15[^,]%n", &ports[port_count].port, ports[port_count].name, &used) < 2) break;
@@ -79,14 +81,27 @@ __attribute__((constructor)) static void attach(void) {
   control->attached = getpid();
 }
 
-// The place of a path: relative to the folder, or NULL when it is elsewhere.
-static const char *place_of_path(const char *path) {
-  size_t length = folder ? strlen(folder) : 0;
-  if (!length || !path || strncmp(path, folder, length) || (path[length] != '/' && path[length])) return NULL;
-  return path[length] ? path + length + 1 : ".";
+// How long the name of the folder is that the path is in, or 0.
+static size_t is_in(const char *path, const char *folder) {
+  size_t length = folder && path ? strlen(folder) : 0;
+  return length && !strncmp(path, folder, length) && (path[length] == '/' || !path[length]) ? length : 0;
 }
 
-// The place of an open file (under the folder) or connection (to one of the ports), or NULL. `room` holds the name.
+// The place of a path: relative to the folder, in the second one with that one's name; NULL when it is elsewhere.
+static const char *place_of_path(const char *path) {
+  size_t length = is_in(path, folder);
+  if (length) return path[length] ? path + length + 1 : ".";
+  length = is_in(path, folder_2);
+  return length ? path + (strrchr(folder_2, '/') + 1 - folder_2) : NULL;
+}
+
+static int port_of(const struct sockaddr_storage *address) {
+  return address->ss_family == AF_INET    ? ntohs(((struct sockaddr_in *)address)->sin_port)
+         : address->ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)address)->sin6_port)
+                                          : 0;
+}
+
+// The place of an open file (under the folder) or connection (to or at one of the ports), or NULL. `room` holds the name.
 static const char *place_of_fd(int fd, char *room, size_t size, int *is_socket) {
   char link[32];
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -95,14 +110,12 @@ static const char *place_of_fd(int fd, char *room, size_t size, int *is_socket) 
   room[length] = 0;
   *is_socket = !strncmp(room, "socket:", 7);
   if (!*is_socket) return place_of_path(room);
-  struct sockaddr_storage peer;
-  socklen_t peer_length = sizeof peer;
+  struct sockaddr_storage peer, own;
+  socklen_t peer_length = sizeof peer, own_length = sizeof own;
   if (getpeername(fd, (struct sockaddr *)&peer, &peer_length)) return NULL;
-  int port = peer.ss_family == AF_INET    ? ntohs(((struct sockaddr_in *)&peer)->sin_port)
-             : peer.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&peer)->sin6_port)
-                                          : 0;
+  if (getsockname(fd, (struct sockaddr *)&own, &own_length)) return NULL;
   for (int i = 0; i < port_count; i++)
-    if (ports[i].port == port) return ports[i].name;
+    if (ports[i].port == port_of(&peer) || ports[i].port == port_of(&own)) return ports[i].name;
   return NULL;
 }
 
@@ -254,6 +267,12 @@ int ftruncate64(int fd, off64_t size) {
   return (int)leave(&point, real(fd, size));
 }
 
+int ftruncate(int fd, off_t size) {
+  REAL(ftruncate);
+  POINT_OF_FD(fd, TRUNCATE, real(fd, size));
+  return (int)leave(&point, real(fd, size));
+}
+
 #define POINT_OF_PATH(path, kind, otherwise) \
   const char *place = place_of_path(path); \
   if (!place) return otherwise; \
@@ -278,6 +297,17 @@ int open64(const char *path, int flags, ...) {
   mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, mode_t) : 0;
   va_end(more);
   REAL(open64);
+  if (!(flags & O_CREAT)) return real(path, flags, mode);
+  POINT_OF_PATH(path, CREATE, real(path, flags, mode));
+  return (int)leave(&point, real(path, flags, mode));
+}
+
+int open(const char *path, int flags, ...) {
+  va_list more;
+  va_start(more, flags);
+  mode_t mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  REAL(open);
   if (!(flags & O_CREAT)) return real(path, flags, mode);
   POINT_OF_PATH(path, CREATE, real(path, flags, mode));
   return (int)leave(&point, real(path, flags, mode));
