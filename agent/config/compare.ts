@@ -1,8 +1,8 @@
 /** Which changes of a configuration hold at once, and which need a restart. */
 import type { OutputSettings, Settings } from "../settings.ts";
 
-/** Keys whose change a running agent takes over. */
-const reloadable = new Set([
+/** Keys whose change a running agent takes over at once. */
+export const reloadable = new Set([
   "mqtt.topics",
   "mqtt.exclude",
   "mqtt.qos",

@@ -11,14 +11,20 @@ function refuse(raw: unknown, allowed: string, hint = ""): Refusal {
   return new Refusal(`found ${found(raw)}; allowed: ${allowed}${hint}`);
 }
 
-/** A key whose value `read` understands; absent it means `fallback`. */
-function value<T, F extends T | undefined>(read: (raw: unknown) => T | Refusal, fallback: F) {
+/** A key whose value `read` understands; absent it means `fallback`, shown in the reference as code. */
+function value<T, F extends T | undefined>(
+  read: (raw: unknown) => T | Refusal,
+  fallback: F,
+  byDefault?: string,
+) {
   return z.unknown().transform((raw, context): T => {
     const result = read(raw);
     if (!(result instanceof Refusal)) return result;
     context.issues.push({ code: "custom", input: undefined, message: result.text });
     return z.NEVER;
-  }).optional().transform((given): T | F => given ?? fallback);
+  }).optional().transform((given): T | F => given ?? fallback).meta(
+    byDefault === undefined ? {} : { byDefault: `\`${byDefault}\`` },
+  );
 }
 
 /** Text as it stands. `fault` says why a text is not allowed, as the rest of a sentence about it. */
@@ -49,16 +55,20 @@ export function oneOf<const C extends readonly (string | number | boolean)[]>(
   const allowed = choices.length === 1
     ? String(choices[0])
     : `${choices.slice(0, -1).join(", ")} or ${choices.at(-1)}`;
-  return value((raw): C[number] | Refusal => {
-    const choice = choices.find((one) => one === raw);
-    if (choice !== undefined) return choice;
-    if (choices.some((one) => typeof one !== "string" && String(one) === raw)) {
-      return refuse(raw, allowed, "; write it without quotes");
-    }
-    const words = choices.filter((one) => typeof one === "string");
-    const near = typeof raw === "string" ? nearest(raw, words) : undefined;
-    return refuse(raw, allowed, near === undefined ? "" : `; did you mean ${near}?`);
-  }, fallback);
+  return value(
+    (raw): C[number] | Refusal => {
+      const choice = choices.find((one) => one === raw);
+      if (choice !== undefined) return choice;
+      if (choices.some((one) => typeof one !== "string" && String(one) === raw)) {
+        return refuse(raw, allowed, "; write it without quotes");
+      }
+      const words = choices.filter((one) => typeof one === "string");
+      const near = typeof raw === "string" ? nearest(raw, words) : undefined;
+      return refuse(raw, allowed, near === undefined ? "" : `; did you mean ${near}?`);
+    },
+    fallback,
+    String(fallback),
+  );
 }
 
 const sizeUnits: Record<string, number> = { "": 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 };
@@ -67,12 +77,16 @@ const durationUnits: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3
 /** A size in bytes between `least` and `most`: `512MiB`, or a plain number of bytes. */
 export function size(least: number, most: number, fallback: number) {
   const allowed = `${sizeName(least)} to ${sizeName(most)}, as bytes or with KiB, MiB, GiB or TiB`;
-  return value((raw): number | Refusal => {
-    const bytes = typeof raw === "number" ? raw : measured(raw, sizeUnits);
-    return bytes !== undefined && Number.isSafeInteger(bytes) && bytes >= least && bytes <= most
-      ? bytes
-      : refuse(raw, allowed);
-  }, fallback);
+  return value(
+    (raw): number | Refusal => {
+      const bytes = typeof raw === "number" ? raw : measured(raw, sizeUnits);
+      return bytes !== undefined && Number.isSafeInteger(bytes) && bytes >= least && bytes <= most
+        ? bytes
+        : refuse(raw, allowed);
+    },
+    fallback,
+    sizeName(fallback),
+  );
 }
 
 /** A time in ms between `leastMs` and `mostMs`, in whole `stepMs`: `20ms`, `10s`, `30d`. */
@@ -81,12 +95,16 @@ export function duration(leastMs: number, mostMs: number, fallbackMs: number, st
   const allowed = `${durationName(leastMs)} to ${
     durationName(mostMs)
   }${step}, with the unit ms, s, m, h or d`;
-  return value((raw): number | Refusal => {
-    const timeMs = raw === 0 ? 0 : measured(raw, durationUnits);
-    return timeMs !== undefined && timeMs >= leastMs && timeMs <= mostMs && timeMs % stepMs === 0
-      ? timeMs
-      : refuse(raw, allowed);
-  }, fallbackMs);
+  return value(
+    (raw): number | Refusal => {
+      const timeMs = raw === 0 ? 0 : measured(raw, durationUnits);
+      return timeMs !== undefined && timeMs >= leastMs && timeMs <= mostMs && timeMs % stepMs === 0
+        ? timeMs
+        : refuse(raw, allowed);
+    },
+    fallbackMs,
+    durationName(fallbackMs),
+  );
 }
 
 /** `1.5GiB` by a table of units, rounded to a whole; undefined when it is nothing of the kind. */
@@ -137,7 +155,8 @@ export function list(
     for (const [at, one] of items.entries()) {
       if (items.indexOf(one) !== at) report("this stands in the list already; keep one of the two", [at]);
     }
-  }).optional().transform((items) => items as string[] | undefined ?? fallback);
+  }).optional().transform((items) => items as string[] | undefined ?? fallback)
+    .meta({ byDefault: `\`${JSON.stringify(fallback)}\`` });
 }
 
 function itemFault(
