@@ -32,6 +32,7 @@ const dependencies = Object.keys(importMap.imports).map(packageOf);
 /** What of the dependencies the agent itself is made with. */
 const agentsOwn = [
   "@elastic/elasticsearch",
+  "aedes",
   "commander",
   "csv-stringify",
   "mqtt",
