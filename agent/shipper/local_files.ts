@@ -12,8 +12,10 @@ import { storeFile } from "./local_schema.ts";
 const folderMode = 0o750;
 const fileMode = 0o640;
 
+/** What stands beside a database; the last one only while it is made. */
+const logEnds = ["-wal", "-shm", "-journal"];
 /** A damaged database, its log beside it under the name that SQLite looks for. */
-const damagedName = /^(readings\.damaged-\d{8}T\d{9}Z(?:\.\d+)?\.sqlite)(?:-wal|-shm)?$/;
+const damagedName = /^(readings\.damaged-\d{8}T\d{9}Z(?:\.\d+)?\.sqlite)(?:-\w+)?$/;
 
 /** Makes the folder and, durably, those above it that are missing. */
 export async function makeStoreFolder(dir: string): Promise<void> {
@@ -55,9 +57,9 @@ export async function setAside(dir: string, nowMs: number): Promise<string> {
   const path = join(dir, storeFile);
   const to = join(dir, `${base}.sqlite`);
   // the database first: where it is gone and its log is not, the next start sets the log aside as well
-  for (const end of ["", "-wal", "-shm"]) renameIfThere(`${path}${end}`, `${to}${end}`);
+  for (const end of ["", ...logEnds]) renameIfThere(`${path}${end}`, `${to}${end}`);
   for (const name of setAsideStores(dir).slice(0, -storesSetAsideMax)) {
-    for (const end of ["", "-wal", "-shm"]) removeIfThere(join(dir, `${name}${end}`));
+    for (const end of ["", ...logEnds]) removeIfThere(join(dir, `${name}${end}`));
   }
   await realFiles.syncFolder(dir);
   return `${base}.sqlite`;
@@ -97,7 +99,7 @@ export function identityOf(path: string): string | undefined {
 
 /** Removes the log of a database that is gone: it must not be taken for that of another one. */
 export function removeLog(path: string): void {
-  for (const end of ["-wal", "-shm"]) removeIfThere(`${path}${end}`);
+  for (const end of logEnds) removeIfThere(`${path}${end}`);
 }
 
 /** Size of a file in bytes; 0 when there is none. */

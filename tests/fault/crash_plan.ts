@@ -35,6 +35,7 @@ export interface CrashPlan {
   seed: number;
   /** A real Elasticsearch instead of the sink. */
   elasticsearch: boolean;
+  outputs: ("cloud" | "local")[];
   batches: Batch[];
   /** The last life comes after these and is not killed. */
   deaths: Death[];
@@ -49,6 +50,9 @@ export interface CrashPlan {
 
 /** Every so many runs one goes into a real Elasticsearch, when there is one. */
 export const elasticsearchEvery = 12;
+
+/** By seed, in turn. */
+const outputsOf: CrashPlan["outputs"][] = [["cloud"], ["local"], ["cloud", "local"]];
 
 class Draw {
   constructor(private readonly random: () => number) {}
@@ -73,7 +77,14 @@ class Draw {
 }
 
 /** Where the agent can be killed: kinds of calls, part of the file's path (or the connection's name). */
-const places: { kinds: PointKind[]; place: string; weight: number; often: boolean }[] = [
+interface Place {
+  kinds: PointKind[];
+  place: string;
+  weight: number;
+  often: boolean;
+}
+
+const places: Place[] = [
   { kinds: ["write"], place: ".seg", weight: 6, often: true },
   { kinds: ["sync"], place: ".seg", weight: 6, often: true },
   { kinds: ["create"], place: ".seg", weight: 2, often: false },
@@ -86,20 +97,29 @@ const places: { kinds: PointKind[]; place: string; weight: number; often: boolea
   { kinds: ["sync", "rename"], place: "clock.json", weight: 1, often: false },
   { kinds: ["create", "write", "sync", "rename", "unlink"], place: "", weight: 3, often: true },
   { kinds: ["send"], place: "broker", weight: 8, often: true },
-  { kinds: ["send"], place: "output", weight: 5, often: true },
 ];
+const placesOf: Record<CrashPlan["outputs"][number], Place[]> = {
+  cloud: [{ kinds: ["send"], place: "output", weight: 5, often: true }],
+  local: [
+    { kinds: ["write"], place: "readings.sqlite-wal", weight: 5, often: true },
+    { kinds: ["sync"], place: "readings.sqlite-wal", weight: 5, often: true },
+    { kinds: ["write", "sync", "truncate"], place: "readings.sqlite", weight: 3, often: false },
+    { kinds: ["create", "unlink", "truncate", "write", "sync"], place: "store", weight: 4, often: true },
+  ],
+};
 
-function drawPoint(draw: Draw): KillPoint {
-  const weighted = places.flatMap((place) => Array.from({ length: place.weight }, () => place));
+function drawPoint(draw: Draw, outputs: CrashPlan["outputs"]): KillPoint {
+  const possible = [...places, ...outputs.flatMap((output) => placesOf[output])];
+  const weighted = possible.flatMap((place) => Array.from({ length: place.weight }, () => place));
   const { kinds, place, often } = draw.of(weighted);
   const n = draw.small(often ? draw.chance(0.5) ? 2 : 12 : 0.7);
   return { kinds, place, n, when: draw.of<PointWhen>(["before", "half", "after"]) };
 }
 
-function drawDeath(draw: Draw): Death {
+function drawDeath(draw: Draw, outputs: CrashPlan["outputs"]): Death {
   const signal = draw.chance(0.1) ? "SIGTERM" : "SIGKILL";
   if (draw.chance(0.75)) {
-    return { point: drawPoint(draw), since: "connected", afterMs: draw.int(300, 700), signal };
+    return { point: drawPoint(draw, outputs), since: "connected", afterMs: draw.int(300, 700), signal };
   }
   // while it starts and recovers, or at any moment of its work
   const since = draw.chance(0.5) ? "start" : "connected";
@@ -141,9 +161,11 @@ function drawSinkFault(draw: Draw): SinkFault {
 /** The same seed gives the same plan. */
 export function planOf(seed: number): CrashPlan {
   const draw = new Draw(seededRandom(seed));
-  const deaths = draw.list(draw.int(3, 6), () => drawDeath(draw));
+  const outputs = outputsOf[seed % outputsOf.length]!;
+  const deaths = draw.list(draw.int(3, 6), () => drawDeath(draw, outputs));
   return {
     seed,
+    outputs,
     elasticsearch: seed % elasticsearchEvery === 0,
     batches: drawBatches(draw, 400 * deaths.length),
     deaths,

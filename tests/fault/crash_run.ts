@@ -1,6 +1,7 @@
 /** One crash run: broker, proxy, the compiled agent and a sink, a plan of deaths, and what was seen at its end. */
 import { Agent } from "../lab/agent.ts";
 import type { Elasticsearch } from "../lab/elasticsearch.ts";
+import { makeLabDir } from "../lab/paths.ts";
 import { type Mosquitto, startMosquitto } from "../lab/mosquitto.ts";
 import { RecordingProxy, type WireEvent } from "../lab/proxy.ts";
 import { Publisher } from "../lab/publisher.ts";
@@ -9,13 +10,14 @@ import { delay, waitUntil } from "../lab/wait.ts";
 import {
   allAnswered,
   check,
-  type Evidence,
   type IndexedReading,
   numberOf,
   type PublishedReading,
+  type Sum,
   type Violation,
 } from "./crash_check.ts";
 import type { CrashPlan, Death, SinkFault } from "./crash_plan.ts";
+import { StoreDir, storeIndex } from "./store_dir.ts";
 
 export interface CrashResult {
   violations: Violation[];
@@ -52,25 +54,41 @@ export async function crashRun(
   sink.fault = (request) => misbehaviour(plan.sinkFault, request);
   const real = plan.elasticsearch ? elasticsearch : undefined;
   const index = `crash-${plan.seed}`;
+  await using store = new StoreDir(await makeLabDir("store"));
+  const { outputs } = plan;
   await using agent = await Agent.create({
-    config: configOf(plan, proxy.port, real?.url ?? sink.url, index),
+    config: configOf(plan, proxy.port, {
+      cloud: { type: "elasticsearch", urls: [real?.url ?? sink.url], index: `${index}-%Y.%m.%d` },
+      local: { type: "local", dir: store.dir },
+    }),
     ports: { broker: proxy.port, output: real?.port ?? sink.port },
+    storeDir: store.dir,
   });
-  const run = new CrashRun(plan, broker, proxy, agent, async () => {
+  const run = new CrashRun(plan, broker, proxy, agent, async (output) => {
+    if (output === "local") return store.documents();
     return real === undefined ? sinkDocuments(sink) : await realDocuments(real, index);
   });
   await run.live();
-  const documents = await run.documents();
-  for (const name of new Set(documents.map((document) => document.index))) {
-    await real?.must("DELETE", `/${name}`);
-  }
-  const { published, sums, finalSum } = run;
   const wire = proxy.events;
-  const evidence: Evidence = { published, sums, finalSum, wire, documents, sinkViolations: sink.violations };
+  const violations = [...run.violations];
+  const documents: IndexedReading[] = [];
+  for (const output of outputs) {
+    const there = await run.documents(output);
+    const { published } = run;
+    const sums = run.sums.get(output) ?? [];
+    const sinkViolations = output === "local" ? store.faults() : sink.violations;
+    const finalSum = run.finalSums?.get(output);
+    const found = check({ published, sums, finalSum, wire, documents: there, sinkViolations });
+    violations.push(...found.map(({ rule, text }) => ({ rule, text: `${output}: ${text}` })));
+    documents.push(...there);
+  }
+  for (const name of new Set(documents.map((document) => document.index))) {
+    if (name !== storeIndex) await real?.must("DELETE", `/${name}`);
+  }
   return {
-    violations: [...run.violations, ...check(evidence)],
+    violations,
     deaths: run.deaths,
-    readings: published.length,
+    readings: run.published.length,
     documents: documents.length,
     redelivered: wire.filter((event) => event.kind === "publish" && event.duplicate).length,
     elapsedMs: performance.now() - startMs,
@@ -82,10 +100,11 @@ export async function crashRun(
 
 class CrashRun {
   readonly published: PublishedReading[] = [];
-  readonly sums: Evidence["sums"] = [];
+  /** By output. */
+  readonly sums = new Map<string, Sum[]>();
   readonly deaths: string[] = [];
   readonly violations: Violation[] = [];
-  finalSum: Evidence["finalSum"];
+  finalSums: Map<string, Sum> | undefined;
   #publishing = true;
   #quietSinceMs = Infinity;
 
@@ -94,7 +113,7 @@ class CrashRun {
     private readonly broker: Mosquitto,
     private readonly proxy: RecordingProxy,
     private readonly agent: Agent,
-    readonly documents: () => Promise<IndexedReading[]>,
+    readonly documents: (output: string) => Promise<IndexedReading[]>,
   ) {}
 
   /** All lives, the publisher beside them. */
@@ -156,7 +175,7 @@ class CrashRun {
       if (proxy.connections > before) fromMs = Math.min(fromMs, performance.now());
       if (performance.now() - askedMs < 100) continue;
       askedMs = performance.now();
-      await this.#noteSum();
+      await this.#noteSums();
     }
     running.signal(signal);
     const exit = await agent.ended(20_000);
@@ -194,31 +213,43 @@ class CrashRun {
     if (this.agent.running.ended) return "the agent ended";
     if (this.#publishing) return false;
     if (!allAnswered(this.proxy.events)) return false;
-    const sum = await this.#noteSum();
-    if (sum === undefined || sum.waiting !== 0 || !allAnswered(this.proxy.events)) {
+    const sums = await this.#noteSums();
+    const { outputs } = this.plan;
+    const allConfirmed = outputs.every((output) => sums.get(output)?.waiting === 0);
+    if (!allConfirmed || !allAnswered(this.proxy.events)) {
       this.#quietSinceMs = Infinity;
       return false;
     }
     this.#quietSinceMs = Math.min(this.#quietSinceMs, performance.now());
-    const arrived = new Set((await this.documents()).map((document) => document.number));
-    const missing = this.published.some(({ number, qos }) => qos > 0 && !arrived.has(number));
-    if (missing && performance.now() - this.#quietSinceMs < quietMs) return false;
-    this.finalSum = sum;
+    for (const output of outputs) {
+      const arrived = new Set((await this.documents(output)).map((document) => document.number));
+      const missing = this.published.some(({ number, qos }) => qos > 0 && !arrived.has(number));
+      if (missing && performance.now() - this.#quietSinceMs < quietMs) return false;
+    }
+    this.finalSums = sums;
     return true;
   }
 
-  async #noteSum(): Promise<Evidence["finalSum"]> {
+  /** The sums of all outputs now; empty while the agent is not up, or gone. */
+  async #noteSums(): Promise<Map<string, Sum>> {
+    const sums = new Map<string, Sum>();
     try {
-      const [sum] = (await this.agent.snapshot()).outputs;
-      if (sum !== undefined) this.sums.push(sum);
-      return sum;
+      for (const output of (await this.agent.snapshot()).outputs) {
+        sums.set(output.name, output);
+        this.sums.set(output.name, [...this.sums.get(output.name) ?? [], output]);
+      }
     } catch {
-      return undefined; // not up yet, or gone
+      // not up yet, or gone
     }
+    return sums;
   }
 }
 
-function configOf(plan: CrashPlan, brokerPort: number, url: string, index: string): Record<string, unknown> {
+function configOf(
+  plan: CrashPlan,
+  brokerPort: number,
+  outputs: Record<CrashPlan["outputs"][number], unknown>,
+): Record<string, unknown> {
   return {
     plant: "crash",
     mqtt: {
@@ -229,7 +260,7 @@ function configOf(plan: CrashPlan, brokerPort: number, url: string, index: strin
       ...(plan.statusTopic ? { status_topic: "status/crash" } : {}),
     },
     spool: { sync_window: `${plan.syncWindowMs}ms` },
-    outputs: { cloud: { type: "elasticsearch", urls: [url], index: `${index}-%Y.%m.%d` } },
+    outputs: Object.fromEntries(plan.outputs.map((output) => [output, outputs[output]])),
     log: { level: "debug" },
   };
 }
@@ -252,7 +283,7 @@ function misbehaviour(fault: SinkFault | undefined, request: number): Misbehavio
 
 /** `write half 00000001-…-….seg` without what differs from run to run. */
 function pointName(hit: string): string {
-  return hit.replace(/\d{8,}-\d{16}-[0-9a-f]{16}/, "segment");
+  return hit.replace(/\d{8,}-\d{16}-[0-9a-f]{16}/, "segment").replace(/sensorlog-lab-store-[0-9a-f]+/, "store");
 }
 
 interface Source {

@@ -22,6 +22,8 @@ export interface AgentOptions {
   ports?: Record<string, number>;
   /** A folder of the test's own for the spool, such as a mounted one; default: a new one. */
   spoolDir?: string;
+  /** A folder beside the spool whose files count for the shim, too: of a local store. */
+  storeDir?: string;
   env?: Record<string, string>;
 }
 
@@ -60,7 +62,12 @@ export class Agent implements AsyncDisposable {
   static async create(options: AgentOptions): Promise<Agent> {
     const dir = await makeLabDir("agent");
     const spoolDir = options.spoolDir ?? join(dir, "spool");
-    const watch = { folder: spoolDir, ...(options.ports === undefined ? {} : { ports: options.ports }) };
+    const { ports, storeDir } = options;
+    const watch = {
+      folder: spoolDir,
+      ...(storeDir === undefined ? {} : { secondFolder: storeDir }),
+      ...(ports === undefined ? {} : { ports }),
+    };
     const shim = await Shim.create(join(dir, "shim"), watch);
     const agent = new Agent(dir, spoolDir, shim, options);
     await agent.configure(options.config);

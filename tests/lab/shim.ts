@@ -52,6 +52,15 @@ export async function shimLibrary(): Promise<string> {
   return path;
 }
 
+/** What counts. */
+export interface Watch {
+  folder?: string;
+  /** Places in it begin with its own name. */
+  secondFolder?: string;
+  /** Ports by name. */
+  ports?: Record<string, number>;
+}
+
 /** The library's orders and findings, in a file that the preloaded processes map. */
 export class Shim implements Disposable {
   /** What a process needs in its environment to meet the library. */
@@ -61,7 +70,7 @@ export class Shim implements Disposable {
   private constructor(
     library: string,
     path: string,
-    watch: { folder?: string; ports?: Record<string, number> },
+    watch: Watch,
   ) {
     this.#control = Deno.openSync(path, {
       read: true,
@@ -76,6 +85,7 @@ export class Shim implements Disposable {
       LD_PRELOAD: library,
       LAB_SHIM_CONTROL: path,
       LAB_SHIM_FOLDER: watch.folder ?? "",
+      LAB_SHIM_FOLDER_2: watch.secondFolder ?? "",
       LAB_SHIM_PORTS: ports.join(","),
     };
   }
@@ -83,7 +93,7 @@ export class Shim implements Disposable {
   /** A control file at `path` (outside the watched folder). The clock is synchronised, nothing is armed. */
   static async create(
     path: string,
-    watch: { folder?: string; ports?: Record<string, number> },
+    watch: Watch,
   ): Promise<Shim> {
     return new Shim(await shimLibrary(), path, watch);
   }
