@@ -12,7 +12,7 @@ import type { Figure, Measured, Scenario, Side } from "./scenario.ts";
 import { Sink } from "./sink.ts";
 
 /** Nothing more is expected when nothing came for so long: with readings missing, and with all there. */
-const quietMissingMs = 15_000;
+const quietMissingMs = 10_000;
 const quietWholeMs = 4_000;
 
 /** What the device has written by the time that nothing waits in memory; undefined when it has no counter. */

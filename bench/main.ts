@@ -43,7 +43,7 @@ function parse(args: string[]): Options {
     )
     .option("--rounds <n>", "rounds of each row", atLeastOne, 5)
     .option("--messages <n>", "messages or documents of one round", atLeastOne, 200_000)
-    .option("--seconds <n>", "how long the end-to-end rows keep up each pace", atLeastOne, 12)
+    .option("--seconds <n>", "how long the end-to-end rows keep up each pace", atLeastOne, 10)
     .option("--save [folder]", "keeps the run as a file, in bench/results or another folder")
     .option("--json <file>", "writes everything that was measured, each round, as JSON")
     .option("--agent <file>", "the binary to measure", agentProgram.path)

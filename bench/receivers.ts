@@ -114,7 +114,10 @@ export class Agent implements Receiver {
   readonly configFile: string;
   readonly #spool: string;
 
-  constructor({ dir, port, qos, clientId }: Reception, { configuration = ["outputs: {}"], env = {} }: AgentExtras = {}) {
+  constructor(
+    { dir, port, qos, clientId }: Reception,
+    { configuration = ["outputs: {}"], env = {} }: AgentExtras = {},
+  ) {
     this.#spool = join(dir, "spool");
     this.configFile = join(dir, "agent.yaml");
     const lines = [
