@@ -145,9 +145,10 @@ export const socketCloseMs = 1_000;
 export const replayTimeoutMs = 600_000;
 /** A connection at which nothing is read for this long (and twice the keep-alive) is stuck: the watchdog is not fed. */
 export const receiveStuckMs = 30 * 60_000;
-/** The agent's own broker: clients, of these not yet let in, and how long such a one may take to say CONNECT. */
+/** The agent's own broker: clients, and how long one may take to say CONNECT: less when so many have not said it yet. */
 export const embeddedClientsMax = 200;
 export const embeddedPendingMax = 50;
+export const embeddedPendingMs = 1_000;
 export const embeddedConnectMs = 10_000;
 /** Bytes of a client id, and topic filters of one client. */
 export const embeddedClientIdBytesMax = 1 * KiB;
@@ -190,6 +191,7 @@ export function assertLimits(): void {
     [backoffFirstMs < backoffMaxMs, "backoff grows"],
     [2 * storeLogBytes < storeLeastBytes, "the store's log is smaller than the smallest store"],
     [embeddedPublishBytesMax < embeddedLargeBytesMax, "a few of the largest packets fit in at once"],
+    [embeddedPendingMs < embeddedConnectMs, "who is silent makes room before its time is over"],
     [embeddedHeldMax > 65_535, "one client can hold all its packet ids"],
     [reserveBytes < segmentBytes, "the reserve is smaller than a segment"],
   ];

@@ -1,7 +1,12 @@
 /** The socket of the agent's own broker, and the connections that stand: how many, and who was let in. */
 import type { Clock } from "../base/clock.ts";
 import { OperationError, reasonOf } from "../base/errors.ts";
-import { embeddedClientsMax, embeddedLargeBytesMax, embeddedPendingMax } from "../limits.ts";
+import {
+  embeddedClientsMax,
+  embeddedLargeBytesMax,
+  embeddedPendingMax,
+  embeddedPendingMs,
+} from "../limits.ts";
 import type { MqttSettings } from "../settings.ts";
 import { EmbeddedConnection, LargeBytes } from "./embedded_connection.ts";
 
@@ -11,8 +16,8 @@ export class EmbeddedServer {
   /** Where clients find it. */
   readonly url: string;
   readonly #connections = new Set<EmbeddedConnection>();
-  /** Not let in yet, the oldest first. */
-  readonly #pending = new Set<EmbeddedConnection>();
+  /** Not let in yet, with the time by which each may be given up for another; the oldest first. */
+  readonly #pending = new Map<EmbeddedConnection, number>();
   readonly #letIn = new Set<EmbeddedConnection>();
   readonly #large = new LargeBytes(embeddedLargeBytesMax);
   #closed = false;
@@ -51,6 +56,7 @@ export class EmbeddedServer {
     while (!this.#closed) {
       try {
         const socket = await this.listener.accept();
+        this.#makeRoom(clock);
         if (this.#closed || this.#connections.size >= embeddedClientsMax) {
           socket.close();
           if (!this.#closed) refuse(`${embeddedClientsMax} clients are connected already`);
@@ -82,19 +88,22 @@ export class EmbeddedServer {
     }
     const connection = new EmbeddedConnection(socket, clock, this.#large);
     this.#connections.add(connection);
-    this.#pending.add(connection);
+    this.#pending.set(connection, clock.bootMs() + embeddedPendingMs);
     connection.closing.promise.then(() => {
       this.#connections.delete(connection);
       this.#pending.delete(connection);
       this.#letIn.delete(connection);
     });
-    if (this.#pending.size > embeddedPendingMax) this.#giveUp(this.#pending.values().next().value!);
     return connection;
   }
 
-  /** Whoever says nothing makes room for the next one. */
-  #giveUp(silent: EmbeddedConnection): void {
+  /** Whoever has said nothing for a while makes room for the next one. */
+  #makeRoom(clock: Clock): void {
+    const [silent, untilMs] = this.#pending.entries().next().value ?? [];
+    const crowded = this.#pending.size >= embeddedPendingMax || this.#connections.size >= embeddedClientsMax;
+    if (!crowded || silent === undefined || untilMs! > clock.bootMs()) return;
     this.#pending.delete(silent);
+    this.#connections.delete(silent);
     silent.destroy(new Error("it did not say CONNECT, and others want to"));
   }
 }
