@@ -59,5 +59,6 @@ export const allStages: Stage[][] = [
   [tests("lab", "tests/lab", 240)],
   [tests("integration", "tests/integration", 1_200, { live: true })],
   [tests("fault", "tests/fault", 600, { live: true })],
+  [tests("e2e", "tests/e2e", 1_200, { live: true })],
   [program("crash harness", "tests/fault/prove_crash.ts", 600, {}, "--runs", "60")],
 ];

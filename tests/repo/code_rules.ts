@@ -6,7 +6,7 @@ const fileLinesMax = 320;
 const functionLinesMax = 60;
 
 /** Rooms of the agent, from the ground up. What is higher may import what is lower, never the other way round. */
-const rooms: [RegExp, { name: string; height: number; stage?: boolean }][] = [
+const rooms: [RegExp, { name: string; height: number; stage?: boolean; only?: string[] }][] = [
   [/^agent\/(limits|settings|version)\.ts$/, { name: "shared", height: -1 }],
   [/^agent\/base\//, { name: "base", height: 0 }],
   [/^agent\/spool\//, { name: "spool", height: 1 }],
@@ -16,6 +16,7 @@ const rooms: [RegExp, { name: string; height: number; stage?: boolean }][] = [
   [/^agent\/status\//, { name: "status", height: 2, stage: true }],
   [/^agent\/(config\.ts$|config\/)/, { name: "config", height: 3 }],
   [/^agent\/pipeline\.ts$/, { name: "pipeline", height: 3, stage: true }],
+  [/^installer\//, { name: "installer", height: 3.5, only: ["shared", "base", "config"] }],
   [/^agent\/commands\//, { name: "commands", height: 4 }],
   [/^agent\/main\.ts$/, { name: "main", height: 5 }],
   [/^agent\/build\//, { name: "build", height: 6 }],
@@ -25,11 +26,12 @@ const roomOf = (path: string) => rooms.find(([pattern]) => pattern.test(path))?.
 
 /**
  * main → commands → pipeline → stages → spool → base. Stages don't import each other, only types from and for `status`;
- * nothing of the agent imports tests or bench.
+ * nothing of the agent imports tests or bench. The installer stands between: commands use it, and it knows the configuration
+ * and what is below, none of the stages.
  */
 export function importFaults(source: Source): string[] {
   const here = roomOf(source.path);
-  if (!source.path.startsWith("agent/")) return [];
+  if (!/^(agent|installer)\//.test(source.path)) return [];
   if (here === undefined) return [`${source.path}:1: belongs to no room of the agent`];
   return source.imports.flatMap(({ specifier, typeOnly, line }) => {
     if (!specifier.startsWith(".")) return [];
@@ -38,6 +40,7 @@ export function importFaults(source: Source): string[] {
     const there = roomOf(path);
     const complaint = `${source.path}:${line}: ${here.name} imports ${path}`;
     if (there === undefined) return [`${complaint}, which is not the agent's`];
+    if (there.name !== here.name && here.only?.includes(there.name) === false) return [complaint];
     if (there.name === here.name || there.height < here.height) return [];
     const ofStatus = here.stage && there.stage && (here.name === "status" || there.name === "status");
     return ofStatus && typeOnly ? [] : [complaint];
@@ -51,7 +54,7 @@ export function packageOf(specifier: string): string {
 
 /** Packages that the agent's own code may import; the others are for building and testing. */
 export function packageFaults(source: Source, known: string[], agents: string[]): string[] {
-  const isAgent = source.path.startsWith("agent/") && !source.path.startsWith("agent/build/");
+  const isAgent = /^(agent|installer)\//.test(source.path) && !source.path.startsWith("agent/build/");
   return source.imports.flatMap(({ specifier, typeOnly, line }) => {
     if (/^(\.|node:)/.test(specifier)) return [];
     const name = packageOf(specifier);
@@ -67,7 +70,7 @@ export function packageFaults(source: Source, known: string[], agents: string[])
 
 /** Files of the agent and bench are a few screens long, functions one. */
 export function sizeFaults(source: Source): string[] {
-  if (!/^(agent|bench)\//.test(source.path)) return [];
+  if (!/^(agent|bench|installer)\//.test(source.path)) return [];
   const faults = source.functions.filter(({ lines }) => lines > functionLinesMax)
     .map(({ name, lines, line }) =>
       `${source.path}:${line}: ${name} has ${lines} lines (${functionLinesMax})`

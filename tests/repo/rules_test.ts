@@ -35,6 +35,11 @@ Deno.test("rule of imports: against the way, across stages and out of the agent 
     ["agent/status/a.ts", `import { b } from "../../bench/b.ts";`],
     ["agent/commands/a.ts", `import { b } from "../build/b.ts";`],
     ["agent/new/a.ts", ``],
+    ["installer/a.ts", `import { b } from "../agent/shipper/b.ts";`],
+    ["installer/a.ts", `import type { B } from "../agent/status/b.ts";`],
+    ["installer/a.ts", `import { b } from "../agent/spool/b.ts";`],
+    ["installer/a.ts", `import { b } from "../agent/commands/b.ts";`],
+    ["agent/pipeline.ts", `import { b } from "../installer/b.ts";`],
   ];
   for (const [path, text] of bad) assert.equal(faults(path, text).length, 1, `${path}: ${text}`);
   assert.deepEqual(faults("agent/base/a.ts", `// one\nimport { b } from "../spool/b.ts";\n`), [
@@ -56,6 +61,11 @@ Deno.test("rule of imports: against the way, across stages and out of the agent 
     ["agent/version.ts", `import project from "../deno.json" with { type: "json" };`],
     ["agent/base/a.ts", `const text = 'import { b } from "../spool/b.ts";'; // import "../spool/b.ts"`],
     ["tests/a.ts", `import { b } from "../agent/main.ts";`],
+    ["agent/commands/a.ts", `import { b } from "../../installer/b.ts";`],
+    [
+      "installer/a.ts",
+      `import { b } from "./b.ts"; import "../agent/config.ts"; import "../agent/base/c.ts"; import "../agent/limits.ts";`,
+    ],
   ];
   for (const [path, text] of good) assert.deepEqual(faults(path, text), [], text);
 });
