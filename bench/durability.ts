@@ -124,7 +124,7 @@ export function durabilityScenarios({ messages, seconds }: EndToEndAmounts): Sce
       name: "end-to-end.kill.elasticsearch",
       peers: all,
       prepare: () => preparePeers(all, say),
-      measure: async (side, dir) => await kill(side, dir, count, await index.empty()),
+      measure: async (side, dir) => await kill(side, dir, count, await index.empty(dir)),
       finish: () => index.stop(),
     },
   ];

@@ -176,7 +176,7 @@ export function endToEndScenarios({ messages, seconds }: EndToEndAmounts): Scena
     {
       ...common,
       name: "end-to-end.elasticsearch",
-      measure: async (side, dir) => await life(side, dir, phases, await index.empty()),
+      measure: async (side, dir) => await life(side, dir, phases, await index.empty(dir)),
       finish: () => index.stop(),
       rounds: { max: 2 },
     },
