@@ -4,6 +4,7 @@
  */
 import { Command, CommanderError } from "commander";
 import { defaultFile, type Finish, type Host } from "./describe.ts";
+import { addDemo } from "./describe_demo.ts";
 import { addDead } from "./describe_dead.ts";
 import { addExport, addSpool, addTail } from "./describe_readings.ts";
 import { addCheck, addRun, addStatus } from "./describe_service.ts";
@@ -53,6 +54,7 @@ function describe(host: Host, finish: Finish): Command {
     .option("--config <file>", `configuration to use (default: ${defaultFile})`)
     .showHelpAfterError("(--help shows what is allowed)");
   addRun(program, host, finish);
+  addDemo(program, host, finish);
   addCheck(program, host, finish);
   addStatus(program, host, finish);
   addTail(program, host, finish);
