@@ -233,31 +233,36 @@ Deno.test("embedded broker: a subscriber that does not read is disconnected, and
   assert.match(agent.log.text, /reads slower than it is sent to|drain timeout/);
 });
 
-Deno.test("embedded broker: what is sent faster than the disk takes it waits with the sender", async () => {
-  const { spool, release } = held();
-  await using agent = await EmbeddedAgent.start({}, { spool });
-  await using raw = await Raw.client(agent, "flood");
-  const message = publish("t", "x".repeat(1_000));
-  const flood = Buffer.concat(Array.from({ length: 20_000 }, () => message));
-  const sending = raw.send(flood);
-  let before = -1;
-  await waitUntil(
-    () => {
-      const still = raw.sent > 0 && raw.sent === before;
-      before = raw.sent;
-      return still;
-    },
-    20_000,
-    "the sender to be held up",
-    { everyMs: 300 },
-  );
-  const { received } = agent.status;
-  assert.ok(received > 0 && received <= 256, `${received} messages of 1,000 bytes were taken in`);
-  assert.ok(raw.sent < flood.length);
-  release();
-  assert.ok(await sending);
-  await agent.stored(20_000);
-});
+for (const [payloadBytes, count, most] of [[1_000, 20_000, 256], [200_000, 100, 1]] as const) {
+  Deno.test(`embedded broker: of messages of ${payloadBytes} bytes that come faster than the disk takes them, the rest waits with the sender`, async () => {
+    const { spool, release } = held();
+    await using agent = await EmbeddedAgent.start({}, { spool });
+    await using raw = await Raw.client(agent, "flood");
+    const message = publish("t", "x".repeat(payloadBytes));
+    const flood = Buffer.concat(Array.from({ length: count }, () => message));
+    const sending = raw.send(flood);
+    try {
+      let before = -1;
+      await waitUntil(
+        () => {
+          const still = raw.sent > 0 && raw.sent === before;
+          before = raw.sent;
+          return still;
+        },
+        20_000,
+        "the sender to be held up",
+        { everyMs: 300 },
+      );
+      const { received } = agent.status;
+      assert.ok(received > 0 && received <= most, `${received} messages were taken in`);
+      assert.ok(raw.sent < flood.length);
+    } finally {
+      release();
+    }
+    assert.ok(await sending);
+    await agent.stored(count);
+  });
+}
 
 Deno.test("embedded broker: many large packets that never end share one limit", async () => {
   await using agent = await EmbeddedAgent.start();

@@ -125,14 +125,17 @@ Deno.test("embedded broker: PUBACK and PUBREC wait for the sync, and one sync se
   await using agent = await EmbeddedAgent.start({}, { spool: disk.over });
   await using first = await Wire.connect(agent, "first");
   const release = disk.hold();
-  await first.publish("held", 1, 1);
-  await agent.until("the commit to begin", () => disk.commits === 1);
   const others = await Promise.all(Array.from({ length: 20 }, (_, i) => Wire.connect(agent, `w${i}`)));
-  for (const [i, wire] of others.entries()) await wire.publish(`m${i}`, i % 2 === 0 ? 1 : 2, 1);
-  await agent.until("all to have come", ({ received }) => received === 21);
-  await delay(50); // nothing comes: there is nothing to wait for
-  assert.equal(first.count(puback) + others.reduce((sum, one) => sum + one.seen.length - 1, 0), 0);
-  release();
+  try {
+    await first.publish("held", 1, 1);
+    await agent.until("the commit to begin", () => disk.commits === 1);
+    for (const [i, wire] of others.entries()) await wire.publish(`m${i}`, i % 2 === 0 ? 1 : 2, 1);
+    await agent.until("all to have come", ({ received }) => received === 21);
+    await delay(50); // nothing comes: there is nothing to wait for
+    assert.equal(first.count(puback) + others.reduce((sum, one) => sum + one.seen.length - 1, 0), 0);
+  } finally {
+    release();
+  }
   await first.sees(puback);
   for (const [i, wire] of others.entries()) await wire.sees(i % 2 === 0 ? puback : pubrec);
   assert.equal(disk.commits, 2);
@@ -265,9 +268,10 @@ Deno.test("embedded broker: asked to stop, it stores and acknowledges what it ha
   await using wire = await Wire.connect(agent);
   const release = disk.hold();
   await wire.send(Buffer.concat([1, 2, 3].map((id) => publishBytes(`m${id}`, id === 3 ? 2 : 1, id))));
-  await agent.until("all to have come", ({ received }) => received === 3);
-  const stopped = agent.stop();
+  let stopped: Promise<void> | undefined;
   try {
+    await agent.until("all to have come", ({ received }) => received === 3);
+    stopped = agent.stop();
     await waitUntil(async () => !await accepts(agent.port, "127.0.0.1"), 20_000, "connections to be refused");
     await wire.publish("late", 1, 4);
   } finally {

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { truncatedPayloadBytes } from "../../agent/limits.ts";
+import type { AedesPublishPacket } from "aedes";
+import { embeddedRetainedBytesMax, embeddedRetainedMax, truncatedPayloadBytes } from "../../agent/limits.ts";
 import type { IncomingReading } from "../../agent/spool/spool_types.ts";
 import { findNumberProperty, findProperty, propertyTypes } from "../../agent/spool/properties.ts";
 import { EmbeddedAccount } from "../../agent/subscriber/embedded_account.ts";
@@ -200,4 +202,38 @@ Deno.test("embedded account: both name and password must be right, and without a
     assert.ok(!admits(name, password), `${name} ${password}`);
   }
   assert.ok(new EmbeddedAccount({ username: undefined, password: undefined }).admits(undefined, undefined));
+});
+
+Deno.test("embedded memory: retained messages are bounded, replaced, taken away, and found by filter", async () => {
+  let full = 0;
+  const memory = new EmbeddedMemory(new EmbeddedIds(), () => full++);
+  const retain = (topic: string, payload: string) =>
+    memory.storeRetained({ topic, payload: Buffer.from(payload), qos: 1 } as AedesPublishPacket);
+  const found = async (...filters: string[]) => {
+    const all: string[] = [];
+    for await (const one of memory.createRetainedStreamCombi(filters)) {
+      all.push(`${one.topic} ${one.payload}`);
+    }
+    return all;
+  };
+  await retain("hall/a", "1");
+  await retain("hall/b", "2");
+  await retain("hall/a", "3");
+  await retain("$own/x", "4");
+  await retain("gone", "5");
+  await retain("gone", "");
+  assert.deepEqual(
+    await found("hall/#", "#"),
+    ["hall/b 2", "hall/a 3"],
+    "each once, none that begins with $",
+  );
+  assert.deepEqual(await found("$own/+"), ["$own/x 4"]);
+  await retain("large", "x".repeat(embeddedRetainedBytesMax));
+  assert.equal(full, 1);
+  for (let i = 0; i < embeddedRetainedMax; i++) await retain(`many/${i}`, "x");
+  assert.equal(full, 1 + 3, "three were there before");
+  assert.equal((await found("#")).length, embeddedRetainedMax - 1);
+  await retain("hall/a", "");
+  await retain("hall/c", "there is room again");
+  assert.equal(full, 4);
 });
