@@ -25,14 +25,17 @@ const secondsMax = 86_400;
 /** Ends with 0 on Ctrl-C or after `--seconds`, when every reading is accounted for; else with 1. */
 export async function demo({ terminal, version }: Host, options: { seconds?: string }): Promise<number> {
   const seconds = secondsOf(options.seconds);
+  const hangUp = new AbortController(); // the terminal was closed
+  const onHangUp = () => hangUp.abort();
+  const ends = [terminal.stop, hangUp.signal];
+  if (seconds !== undefined) ends.push(AbortSignal.timeout(seconds * 1_000));
   const dir = makePlace();
+  Deno.addSignalListener("SIGHUP", onHangUp);
   try {
-    const config = writeConfiguration(dir, 0);
-    const stop = seconds === undefined
-      ? terminal.stop
-      : AbortSignal.any([terminal.stop, AbortSignal.timeout(seconds * 1_000)]);
-    return await new Demo(terminal, version, config, stop).run();
+    const config = writeConfiguration(dir);
+    return await new Demo(terminal, version, config, AbortSignal.any(ends)).run();
   } finally {
+    Deno.removeSignalListener("SIGHUP", onHangUp);
     Deno.removeSync(dir, { recursive: true });
   }
 }
@@ -103,7 +106,6 @@ class Demo {
     while (performance.now() < lateMs) {
       const { subscriber } = await pipeline.snapshot();
       if (subscriber.state === "listening" && subscriber.url !== undefined) {
-        writePort(this.config, new URL(subscriber.url).port);
         return subscriber.url;
       }
       await Promise.race([pause(20, this.stop), running]);
@@ -170,12 +172,6 @@ class Demo {
     await this.terminal.out(`${lines.join("\n")}\n`);
     return well ? 0 : 1;
   }
-}
-
-/** From now on the other commands find the port in the configuration, too. */
-function writePort(config: string, port: string): void {
-  const text = Deno.readTextFileSync(config).replace("127.0.0.1:0", `127.0.0.1:${port}`);
-  Deno.writeTextFileSync(config, text);
 }
 
 /** What a user can type while the demo runs, as this program was started. */

@@ -14,12 +14,12 @@ export function makePlace(): string {
   return dir;
 }
 
-/** The configuration that the other commands find the demo by; `port` 0: a free one. */
-export function writeConfiguration(dir: string, port: number): string {
+/** The configuration that the other commands find the demo by. */
+export function writeConfiguration(dir: string): string {
   const file = join(dir, "agent.yaml");
   const text = `# Of a demo that runs; it goes with it.
 plant: demo
-mqtt: { listen: "127.0.0.1:${port}" }
+mqtt: { listen: "127.0.0.1:0" } # a free port
 spool: { dir: "${join(dir, "spool")}", max_size: 64MiB, min_free: 1MiB }
 outputs:
   here: { type: local, dir: "${join(dir, "store")}", max_size: 64MiB }

@@ -66,8 +66,8 @@ export function screen(model: Model, view: View): string[] {
   const steps = [
     line().add(" In another terminal:", bold),
     ...view.nextSteps.flatMap(([command, what]) => [
-      line().add(`   ${command}`, cyan),
-      line().add(`     ${what}`, dim),
+      line().add(`   # ${what}`, dim),
+      ...folded(command, view.columns - 5).map((part) => line().add(`   ${part}`, cyan)),
     ]),
   ];
   const top = [
@@ -83,6 +83,14 @@ export function screen(model: Model, view: View): string[] {
   const room = view.rows - top.length - 1;
   const shown = room >= steps.length ? [...top, line(), ...steps] : top.slice(0, Math.max(1, view.rows));
   return shown.map(String);
+}
+
+/** A command that is too long for the window on two lines, which a shell takes as one. */
+function folded(command: string, columns: number): string[] {
+  const at = command.indexOf(" --config");
+  return command.length <= columns || at < 0
+    ? [command]
+    : [`${command.slice(0, at)} \\`, `  ${command.slice(at + 1)}`];
 }
 
 /** The way of a message, and how many have come to each place. */
