@@ -37,6 +37,17 @@ const emptyPackages: esbuild.Plugin = {
   },
 };
 
+/** In a bundle packages see Deno's own timers, which are numbers; aedes needs Node's, which have methods. */
+const nodeTimers: esbuild.Plugin = {
+  name: "node-timers",
+  setup(build) {
+    const names = "setTimeout, setInterval, setImmediate, clearTimeout, clearInterval";
+    build.onLoad({ filter: /\/node_modules\/aedes\/.*\.js$/ }, async ({ path }) => ({
+      contents: `import { ${names} } from "node:timers";\n${await Deno.readTextFile(path)}`,
+    }));
+  },
+};
+
 export interface Bundles {
   /** Text of the main ES module. */
   main: string;
@@ -94,7 +105,7 @@ async function bundleOne(
       SENSORLOG_COMMIT: JSON.stringify(commit),
       SENSORLOG_STORE_THREAD: JSON.stringify(`./${storeThread}`),
     },
-    plugins: [emptyPackages, nodePrefix],
+    plugins: [emptyPackages, nodePrefix, nodeTimers],
     logLevel: "silent",
   });
   for (const { text, location } of result.warnings) console.error(`warning: ${location?.file}: ${text}`);

@@ -85,6 +85,16 @@ export class EmbeddedConnection extends Duplex {
     this.#wake?.();
   }
 
+  /** What a listener throws, such as a parser, ends this connection and not the agent. */
+  override emit(event: string | symbol, ...parameters: unknown[]): boolean {
+    try {
+      return super.emit(event, ...parameters);
+    } catch (error) {
+      this.destroy(error instanceof Error ? error : new Error(String(error)));
+      return true;
+    }
+  }
+
   override _read(): void {
     this.#handOn().catch((error) => void this.destroy(error));
   }

@@ -128,7 +128,12 @@ export class EmbeddedRules {
     const acknowledged = message.qos > 0 && message.messageId !== undefined;
     messages.take(client.id, message, (error, repetition) => {
       if (error === null && acknowledged && !connection.destroyed) counters.acknowledged++;
-      done(error);
+      try {
+        done(error);
+      } catch (thrown) {
+        // the other messages of the batch are answered all the same
+        connection.destroy(thrown instanceof Error ? thrown : new Error(String(thrown)));
+      }
       // aedes does not publish a repetition, so that nothing else says that it is settled
       if (repetition === true) void nextTurn().then(() => connection.settled());
     });

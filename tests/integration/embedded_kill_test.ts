@@ -4,10 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { Agent } from "../lab/agent.ts";
+import { succeed } from "../lab/command.ts";
 import { accepts, freePort } from "../lab/ports.ts";
+import { Running } from "../lab/process.ts";
 import { RecordingProxy, type WireEvent } from "../lab/proxy.ts";
 import { Publisher } from "../lab/publisher.ts";
 import type { KillPoint } from "../lab/shim.ts";
+import { waitUntil } from "../lab/wait.ts";
 
 interface Scene extends AsyncDisposable {
   agent: Agent;
@@ -138,6 +141,48 @@ Deno.test("embedded broker, compiled: a sync that fails ends it with 1, and noth
   assert.equal((await agent.ended()).code, 1);
   assert.match(agent.log, /ERROR .*sync/);
   assert.equal(acknowledged(proxy.events).size, 0);
+});
+
+Deno.test("embedded broker, compiled: clients with keep-alive, subscribers that read and such that don't", async () => {
+  await using scene = await open();
+  const { agent, port } = scene;
+  const place = ["-p", String(port), "-k", "5"];
+  const reading = new Running("mosquitto_sub", [
+    ...place,
+    "-t",
+    "hall/#",
+    "-q",
+    "1",
+    "-C",
+    "300",
+    "-F",
+    "%t",
+  ]);
+  const stopped = new Running("mosquitto_sub", [...place, "-t", "#", "-q", "0"]);
+  await agent.waitUntil("both subscribers", ({ subscriber }) => subscriber.clients === 2);
+  await using publisher = await Publisher.connect({ port });
+  // not before both have their filters, which only messages can show
+  await waitUntil(
+    async () => {
+      await publisher.publish([{ topic: "hall/t", payload: "x", qos: 1 }]);
+      return stopped.stdout.text !== "";
+    },
+    20_000,
+    "the filters",
+  );
+  stopped.signal("SIGSTOP");
+  const payload = "x".repeat(4_096);
+  await publisher.publish(
+    Array.from({ length: 3_000 }, () => ({ topic: "hall/t", payload, qos: 1 as const })),
+  );
+  assert.equal((await reading.exit).code, 0);
+  await agent.waitUntil("the slow one to be gone", ({ subscriber }) => subscriber.clients === 1, 30_000);
+  stopped.signal("SIGKILL");
+  await stopped.exit;
+  await succeed("mosquitto_pub", [...place, "-t", "last", "-m", "one", "-q", "2"]);
+  const { spool } = await agent.snapshot();
+  assert.ok(spool.stored > 3_000);
+  assert.equal((await agent.stop()).code, 0);
 });
 
 Deno.test("embedded broker, compiled: a taken port ends it with 1 and names both ways out; a stop ends it with 0", async () => {
