@@ -5,7 +5,7 @@ import { OperationError } from "../base/errors.ts";
 import { propertiesBytesMax } from "../limits.ts";
 import { checksumHolds, checksumSeed, headBytes, plausibleLength } from "../spool/format.ts";
 import { findNumberProperty, propertyTypes } from "../spool/properties.ts";
-import { ReadingDecoder } from "../spool/reader.ts";
+import { ReadingDecoder } from "../spool/reading_decoder.ts";
 import { RecordBatch } from "../spool/record_batch.ts";
 import { type Reading, recordId } from "../spool/spool_types.ts";
 import type { Outgoing } from "./output.ts";
@@ -88,7 +88,10 @@ function encodeReading(reading: Reading): Uint8Array {
     lastConnectedMs = findNumberProperty(properties, propertyTypes.lastConnectedMs);
     properties = properties.subarray(0, properties.length - lastConnectedBytes);
   }
-  batch.addReading(reading.sequence, 0, { ...reading, properties }, { ...reading, lastConnectedMs });
+  const { sequence, qos, retain, duplicate, packetId, topic, payload, truncated } = reading;
+  const incoming = { qos, retain, duplicate, packetId, topic, payload, properties, truncated };
+  const { wallMs, bootMs, bootId, synchronised, queued } = reading;
+  batch.addReading(sequence, 0, incoming, { wallMs, bootMs, bootId, synchronised, queued, lastConnectedMs });
   return batch.sealed(checksumSeed(reading.segmentId));
 }
 

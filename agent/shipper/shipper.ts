@@ -199,7 +199,8 @@ export class Shipper {
       const time = decisions.decide(reading);
       if (time === "wait") return { outgoing, buried, waiting: reading };
       this.#oldestArrivalMs ??= time.arrivalMs;
-      outgoing.push({ reading, ...time, target: state.targetOf(reading.sequence) });
+      const { arrivalMs, mark, startMs } = time;
+      outgoing.push({ reading, arrivalMs, mark, startMs, target: state.targetOf(reading.sequence) });
     }
     return { outgoing, buried, waiting: undefined };
   }

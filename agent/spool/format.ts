@@ -1,6 +1,7 @@
 /** The bytes of a segment: its name, its header, the heads of its records. FORMAT.md says the same in words. */
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
+import { part } from "../base/bytes.ts";
 import { recordBytesMax } from "../limits.ts";
 
 export const majorVersion = 1;
@@ -123,7 +124,7 @@ export function checksumHolds(
   length: number,
   seed: number,
 ): boolean {
-  return crc32(bytes.subarray(at + 8, at + length), seed) === view.getUint32(at + 4, true);
+  return crc32(part(bytes, at + 8, at + length), seed) === view.getUint32(at + 4, true);
 }
 
 /** Offset of the next marker from `from` on, or `end`. */

@@ -1,10 +1,10 @@
 /** Reads the stream from a position on, over all segments. Only what is durable comes out; damage is counted. */
-import { Buffer } from "node:buffer";
 import { errorCode, OperationError, reasonOf } from "../base/errors.ts";
 import type { OpenFile } from "../base/files.ts";
-import { checksumSeed, flagBits, getUint53, headBytes, kinds } from "./format.ts";
+import { checksumSeed, kinds } from "./format.ts";
+import { ReadingDecoder } from "./reading_decoder.ts";
 import { SegmentScanner } from "./segment_scanner.ts";
-import type { ReadBatch, Reading, SpoolReader } from "./spool_types.ts";
+import type { ReadBatch, SpoolReader } from "./spool_types.ts";
 
 /** A segment as a reader needs it. */
 export interface ReadableSegment {
@@ -30,54 +30,6 @@ export interface SpoolView {
   open(segment: ReadableSegment): OpenFile;
   /** A segment could not be read at all; its readings count as damaged. */
   noteUnreadable(segment: ReadableSegment, reason: string): void;
-}
-
-const none = new Uint8Array(0);
-
-/** Makes readings of records; keeps the text of the last boot id. */
-export class ReadingDecoder {
-  readonly #bootIdWords = [0, 0, 0, 0];
-  #bootId = "0".repeat(32);
-
-  /** The reading at `at`, whose record is `length` bytes long and whole. Topic, properties and payload are views. */
-  decode(bytes: Uint8Array, view: DataView, at: number, length: number, segmentId: string): Reading {
-    const flags = view.getUint16(at + 22, true);
-    const topicEnd = at + headBytes + view.getUint16(at + 26, true);
-    const propertiesBytes = view.getUint32(at + 28, true);
-    const propertiesEnd = topicEnd + propertiesBytes;
-    return {
-      segmentId,
-      sequence: getUint53(view, at + 12),
-      qos: Math.min(flags & 3, 2) as 0 | 1 | 2,
-      retain: (flags & flagBits.retain) !== 0,
-      duplicate: (flags & flagBits.duplicate) !== 0,
-      truncated: (flags & flagBits.truncated) !== 0,
-      queued: (flags & flagBits.queued) !== 0,
-      packetId: view.getUint16(at + 24, true),
-      bootId: this.#bootIdAt(bytes, view, at + 36),
-      bootMs: getUint53(view, at + 52),
-      wallMs: getUint53(view, at + 60),
-      synchronised: (flags & flagBits.clockYes) !== 0
-        ? "yes"
-        : (flags & flagBits.clockNo) !== 0
-        ? "no"
-        : "unknown",
-      topic: bytes.subarray(at + headBytes, topicEnd),
-      properties: propertiesBytes === 0 ? none : bytes.subarray(topicEnd, propertiesEnd),
-      payload: bytes.subarray(propertiesEnd, at + length),
-    };
-  }
-
-  #bootIdAt(bytes: Uint8Array, view: DataView, at: number): string {
-    const known = this.#bootIdWords;
-    const [one, two] = [view.getUint32(at), view.getUint32(at + 4)];
-    const [three, four] = [view.getUint32(at + 8), view.getUint32(at + 12)];
-    if (one !== known[0] || two !== known[1] || three !== known[2] || four !== known[3]) {
-      [known[0], known[1], known[2], known[3]] = [one, two, three, four];
-      this.#bootId = Buffer.from(bytes.subarray(at, at + 16)).toString("hex");
-    }
-    return this.#bootId;
-  }
 }
 
 export class StreamReader implements SpoolReader {

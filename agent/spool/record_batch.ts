@@ -3,6 +3,7 @@
  * product, so nothing is allocated for a record, and what a batch has in common is converted once.
  */
 import { crc32 } from "node:zlib";
+import { part } from "../base/bytes.ts";
 import { OperationError } from "../base/errors.ts";
 import { payloadBytesMax, propertiesBytesMax, topicBytesMax } from "../limits.ts";
 import { flagBits, headBytes, kinds, marker, prefixBytes, setUint53 } from "./format.ts";
@@ -136,7 +137,7 @@ export class RecordBatch {
     const [bytes, view] = [this.#bytes, this.#view];
     for (let at = 0; at < this.#used;) {
       const end = at + prefixBytes + view.getUint32(at + 8, true);
-      view.setUint32(at + 4, crc32(bytes.subarray(at + 8, end), seed), true);
+      view.setUint32(at + 4, crc32(part(bytes, at + 8, end), seed), true);
       at = end;
     }
     return bytes.subarray(0, this.#used);

@@ -29,7 +29,10 @@ export interface IncomingReading {
   truncated: boolean;
 }
 
-/** One stored message. The byte arrays point into the read buffer and stay valid as long as the batch is held. */
+/**
+ * One stored message. The byte arrays point into the read buffer and stay valid as long as somebody holds them. It may look
+ * its properties up when they are asked for, so that a copy by spreading (`{ ...reading }`) has none of them.
+ */
 export interface Reading {
   /** Id of the segment, 16 hex digits; with the sequence it is the record's id for ever. */
   segmentId: string;

@@ -3,6 +3,7 @@
  * Nothing is copied; what is not whole yet stays in the buffer.
  */
 import type { IConnackPacket, IDisconnectPacket, Packet } from "mqtt-packet";
+import { part } from "../base/bytes.ts";
 import { controlPacketBytesMax, controlPacketsMax } from "../limits.ts";
 import type { IncomingReading } from "../spool/spool_types.ts";
 import { headerFault, parseControlPacket } from "./control_packet.ts";
@@ -130,8 +131,8 @@ export class PacketWalk {
     reading.retain = publish.retain;
     reading.duplicate = publish.duplicate;
     reading.packetId = publish.packetId;
-    reading.topic = bytes.subarray(publish.topicStart, publish.topicEnd);
-    reading.payload = bytes.subarray(publish.payloadStart, publish.payloadEnd);
+    reading.topic = part(bytes, publish.topicStart, publish.topicEnd);
+    reading.payload = part(bytes, publish.payloadStart, publish.payloadEnd);
     reading.properties = publish.propertiesStart === publish.propertiesEnd
       ? none
       : keptProperties(bytes, publish.propertiesStart, publish.propertiesEnd);

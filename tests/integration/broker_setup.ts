@@ -8,6 +8,7 @@ import type { SubscriberStatus } from "../../agent/status/snapshot.ts";
 import { Subscriber } from "../../agent/subscriber/subscriber.ts";
 import { HurriedClock } from "../fakes/hurried_clock.ts";
 import { MemoryLog } from "../fakes/memory_log.ts";
+import { copyOf } from "../lab/readings.ts";
 import { waitUntil } from "../lab/wait.ts";
 
 export const textOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -124,9 +125,7 @@ export class TestAgent implements AsyncDisposable {
       while (true) {
         const { readings, fromSequence, nextSequence } = reader.next(10_000, 8 * 1024 * 1024);
         if (nextSequence === fromSequence) return all;
-        for (const one of readings) {
-          all.push({ ...one, topic: one.topic.slice(), payload: one.payload.slice() });
-        }
+        for (const one of readings) all.push(copyOf(one));
       }
     } finally {
       reader.close();

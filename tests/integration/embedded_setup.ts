@@ -9,6 +9,7 @@ import { EmbeddedBroker } from "../../agent/subscriber/embedded_broker.ts";
 import { HurriedClock } from "../fakes/hurried_clock.ts";
 import { MemoryLog } from "../fakes/memory_log.ts";
 import { Publisher, type PublisherOptions } from "../lab/publisher.ts";
+import { copyOf } from "../lab/readings.ts";
 import { waitUntil } from "../lab/wait.ts";
 import { mqttSettings, textOf } from "./broker_setup.ts";
 
@@ -101,9 +102,7 @@ export class EmbeddedAgent implements AsyncDisposable {
       while (true) {
         const { readings, fromSequence, nextSequence } = reader.next(10_000, 8 * 1024 * 1024);
         if (nextSequence === fromSequence) return all;
-        all.push(
-          ...readings.map((one) => ({ ...one, topic: one.topic.slice(), payload: one.payload.slice() })),
-        );
+        all.push(...readings.map(copyOf));
       }
     } finally {
       reader.close();

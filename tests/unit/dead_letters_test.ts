@@ -7,6 +7,7 @@ import { type DeadLetter, DeadLetters } from "../../agent/shipper/dead_letters.t
 import { encodeProperty, encodeUserProperty } from "../../agent/spool/properties.ts";
 import { propertiesBytesMax } from "../../agent/limits.ts";
 import { FakeFiles } from "../fakes/fake_files.ts";
+import { copyOf } from "../lab/readings.ts";
 import { hostileOutgoing } from "./document_generated.ts";
 import { arrivalMs, bytes, makeOutgoing, Surroundings } from "./shipper_fixture.ts";
 
@@ -44,7 +45,7 @@ Deno.test("dead letters: a letter holds the whole record, whatever it is, and ma
       const line = encodeLine(makeLetter(given, refusal));
       const back = letterToOutgoing(decodeLine(line.subarray(0, -1)) as unknown as DeadLetter);
       const plain = (one: typeof given) => {
-        const { topic, payload, properties, ...rest } = one.reading;
+        const { topic, payload, properties, ...rest } = copyOf(one.reading);
         return { ...one, reading: { ...rest, parts: [topic, payload, properties].map((part) => [...part]) } };
       };
       assert.deepEqual(plain(back), plain(given));
@@ -60,7 +61,7 @@ Deno.test("dead letters: the connection time of a queued reading is in its recor
     const reading = around.readings()[0]!;
     assert.equal(reading.properties.length, properties.length + 14);
     const made = makeLetter({ ...makeOutgoing(), reading }, refusal);
-    assert.deepEqual(letterToOutgoing(made).reading, reading);
+    assert.deepEqual(copyOf(letterToOutgoing(made).reading), copyOf(reading));
   }
 });
 

@@ -13,11 +13,12 @@ import {
   segmentName,
 } from "../../agent/spool/format.ts";
 import { encodeUserProperty, findNumberProperty, propertyTypes } from "../../agent/spool/properties.ts";
-import { ReadingDecoder } from "../../agent/spool/reader.ts";
+import { ReadingDecoder } from "../../agent/spool/reading_decoder.ts";
 import { RecordBatch } from "../../agent/spool/record_batch.ts";
 import { SegmentScanner } from "../../agent/spool/segment_scanner.ts";
 import type { Arrival, IncomingReading, Reading } from "../../agent/spool/spool_types.ts";
 import { FakeFiles } from "../fakes/fake_files.ts";
+import { copyOf } from "../lab/readings.ts";
 import { arrival, message, message2 } from "./spool_setup.ts";
 
 const identity = { number: 42, firstSequence: 77160, id: "9c1e5b0a7d3f2e64" };
@@ -154,7 +155,7 @@ Deno.test("format: any readings come back as they were given", () => {
     const back = decodeAll(batch.sealed(checksumSeed(identity.id)));
     assert.equal(back.length, given.length);
     given.forEach(([reading, at], i) => {
-      const { properties, ...rest } = back[i]!;
+      const { properties, ...rest } = copyOf(back[i]!);
       const { lastConnectedMs, ...circumstances } = at;
       const { properties: given, ...others } = reading;
       assert.deepEqual(rest, { segmentId: identity.id, sequence: i + 1, ...others, ...circumstances });
