@@ -40,10 +40,13 @@ class RealTerminal implements Terminal {
   }
 
   size(): { columns: number; rows: number } {
+    const usual = { columns: 80, rows: 24 };
+    if (!this.interactive) return usual;
     try {
-      return this.interactive ? Deno.consoleSize() : { columns: 80, rows: 24 };
+      const { columns, rows } = Deno.consoleSize();
+      return { columns: columns || usual.columns, rows: rows || usual.rows }; // 0: nobody has said
     } catch {
-      return { columns: 80, rows: 24 };
+      return usual;
     }
   }
 }

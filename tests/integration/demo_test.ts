@@ -27,7 +27,7 @@ Deno.test("demo: in a pipe plain lines, and after --seconds every reading is acc
     const [, acknowledged, onDisk, stored] = sum.exec(stdout)!.map(Number);
     assert.ok(acknowledged! >= 8 && acknowledged === onDisk && onDisk === stored, stdout);
     assert.match(stdout, /greenhouse\/temperature=\d+\.\d+ greenhouse\/humidity=/);
-    assert.doesNotMatch(stdout, /\x1b/);
+    assert.ok(!stdout.includes("\x1b"));
   });
 });
 
@@ -109,8 +109,8 @@ Deno.test("demo: on a terminal it draws in place, and Ctrl-C leaves the terminal
     assert.equal((await child.status).code, 0);
     await writer.close();
     await reading;
-    assert.match(shown, /^\x1b\[\?1049h\x1b\[\?25l/);
-    assert.match(shown, /\x1b\[\?25h\x1b\[\?1049lThe demo ran for /);
+    assert.ok(shown.startsWith("\x1b[?1049h\x1b[?25l"), JSON.stringify(shown.slice(0, 100)));
+    assert.ok(shown.includes("\x1b[?25h\x1b[?1049lThe demo ran for "), JSON.stringify(shown.slice(-400)));
     assert.match(shown, sum);
   });
 });
