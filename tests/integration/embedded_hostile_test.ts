@@ -138,12 +138,29 @@ Deno.test("embedded broker: who announces 250 MB is closed by the announcement",
 
 Deno.test("embedded broker: any bytes end their own connection at most", async () => {
   await using agent = await EmbeddedAgent.start();
+  const will = { topic: "w/+/#", payload: Buffer.from("w"), qos: 2 as const, retain: true };
   const good = [
     connect("a"),
+    bytesOf({
+      cmd: "connect",
+      protocolId: "MQTT",
+      protocolVersion: 4,
+      clientId: "",
+      clean: true,
+      keepalive: 1,
+      will,
+    }),
     publish("t", "m"),
     publish("t", "m", 1),
     bytesOf({ cmd: "pingreq" }),
-    connect("b"),
+    bytesOf({
+      cmd: "subscribe",
+      messageId: 9,
+      subscriptions: [{ topic: "#", qos: 2 }, { topic: "a/+", qos: 0 }],
+    }),
+    bytesOf({ cmd: "unsubscribe", messageId: 9, unsubscriptions: ["#", "constructor"] }),
+    ...(["puback", "pubrec", "pubrel", "pubcomp"] as const).map((cmd) => bytesOf({ cmd, messageId: 1 })),
+    bytesOf({ cmd: "disconnect" }),
   ];
   const hurt = fc.tuple(fc.constantFrom(...good), fc.nat(), fc.nat(255)).map(([bytes, at, value]) => {
     const copy = bytes.slice();
