@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander";
 import { defaultFile, type Finish, type Host } from "./describe.ts";
 import { addDemo } from "./describe_demo.ts";
 import { addDead } from "./describe_dead.ts";
+import { addInstall, addUninstall } from "./describe_install.ts";
 import { addExport, addSpool, addTail } from "./describe_readings.ts";
 import { addCheck, addRun, addStatus } from "./describe_service.ts";
 import { addUpgrade } from "./describe_upgrade.ts";
@@ -61,7 +62,9 @@ function describe(host: Host, finish: Finish): Command {
   addExport(program, host, finish);
   addSpool(program, host, finish);
   addDead(program, host, finish);
+  addInstall(program, host, finish);
   addUpgrade(program, host, finish);
+  addUninstall(program, host, finish);
   addCompletion(program, host, finish);
   addVersion(program, host, finish);
   for (const command of everyCommand(program)) command.configureHelp({ showGlobalOptions: true });
