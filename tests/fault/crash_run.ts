@@ -283,7 +283,10 @@ function misbehaviour(fault: SinkFault | undefined, request: number): Misbehavio
 
 /** `write half 00000001-…-….seg` without what differs from run to run. */
 function pointName(hit: string): string {
-  return hit.replace(/\d{8,}-\d{16}-[0-9a-f]{16}/, "segment").replace(/sensorlog-lab-store-[0-9a-f]+/, "store");
+  return hit.replace(/\d{8,}-\d{16}-[0-9a-f]{16}/, "segment").replace(
+    /sensorlog-lab-store-[0-9a-f]+/,
+    "store",
+  );
 }
 
 interface Source {

@@ -4,14 +4,19 @@ import { Agent, type AgentOptions } from "../lab/agent.ts";
 import { type Mosquitto, startMosquitto } from "../lab/mosquitto.ts";
 import { RecordingProxy } from "../lab/proxy.ts";
 import { Publisher } from "../lab/publisher.ts";
+import { makeLabDir } from "../lab/paths.ts";
 import { Sink } from "../lab/sink.ts";
 import { allAnswered, check, type Evidence, type PublishedReading } from "./crash_check.ts";
 import { sinkDocuments } from "./crash_run.ts";
+import { StoreDir } from "./store_dir.ts";
 
 export interface PlantOptions extends Omit<AgentOptions, "config" | "ports"> {
   /** Merged into the sections of the usual configuration. */
   mqtt?: Record<string, unknown>;
   spool?: Record<string, unknown>;
+  /** A local store with these keys, beside the sink or, with `cloud: false`, alone. */
+  local?: Record<string, unknown>;
+  cloud?: boolean;
   /** The way goes past the proxy: for messages that it need not see. */
   withoutProxy?: boolean;
 }
@@ -25,6 +30,8 @@ export class Plant implements AsyncDisposable {
     readonly proxy: RecordingProxy,
     readonly sink: Sink,
     readonly agent: Agent,
+    readonly store: StoreDir,
+    private readonly config: Record<string, unknown>,
     private readonly stack: AsyncDisposableStack,
   ) {}
 
@@ -35,26 +42,32 @@ export class Plant implements AsyncDisposable {
     const broker = stack.use(await startMosquitto({ extra, persistence: false }));
     const proxy = stack.use(new RecordingProxy({ to: { port: broker.port }, payloadBytesMax: 32 }));
     const sink = stack.use(new Sink());
-    const { mqtt, spool, withoutProxy, ...rest } = options;
-    const agent = stack.use(
-      await Agent.create({
-        ...rest,
-        config: {
-          plant: "fault",
-          mqtt: {
-            url: `mqtt://127.0.0.1:${withoutProxy ? broker.port : proxy.port}`,
-            client_id: "fault",
-            topics: ["r/#"],
-            qos: 2,
-            ...mqtt,
-          },
-          ...(spool === undefined ? {} : { spool }),
-          outputs: { cloud: { type: "elasticsearch", urls: [sink.url] } },
-        },
-        ports: { broker: proxy.port, output: sink.port },
-      }),
-    );
-    return new Plant(broker, proxy, sink, agent, stack.move());
+    const { mqtt, spool, withoutProxy, local, cloud = true, ...rest } = options;
+    const store = stack.use(new StoreDir(options.storeDir ?? await makeLabDir("store")));
+    const outputs = {
+      ...(cloud ? { cloud: { type: "elasticsearch", urls: [sink.url] } } : {}),
+      ...(local === undefined ? {} : { local: { type: "local", dir: store.dir, ...local } }),
+    };
+    const config = {
+      plant: "fault",
+      mqtt: {
+        url: `mqtt://127.0.0.1:${withoutProxy ? broker.port : proxy.port}`,
+        client_id: "fault",
+        topics: ["r/#"],
+        qos: 2,
+        ...mqtt,
+      },
+      ...(spool === undefined ? {} : { spool }),
+      outputs,
+    };
+    const ports = { broker: proxy.port, output: sink.port };
+    const agent = stack.use(await Agent.create({ ...rest, storeDir: store.dir, config, ports }));
+    return new Plant(broker, proxy, sink, agent, store, config, stack.move());
+  }
+
+  /** Writes the configuration anew with these outputs, for the next start. */
+  async setOutputs(outputs: Record<string, unknown>): Promise<void> {
+    await this.agent.configure({ ...this.config, outputs });
   }
 
   /** Starts the agent and waits until it is subscribed and has reached the sink. */
@@ -82,21 +95,26 @@ export class Plant implements AsyncDisposable {
   /** Waits until everything is confirmed and answered, and checks the promises over all that was seen. */
   async finish(timeoutMs = 30_000): Promise<void> {
     const due = () => new Set(this.published.filter(({ qos }) => qos > 0).map(({ number }) => number)).size;
-    const { outputs: [finalSum] } = await this.agent.waitUntil(
+    const isLocal = ({ type }: { type: string }) => type === "local";
+    const arrived = (local: boolean) => local ? this.store.documents() : sinkDocuments(this.sink);
+    const { outputs } = await this.agent.waitUntil(
       "everything to arrive",
-      ({ outputs: [output] }) =>
-        output!.waiting === 0 && this.sink.documents.size >= due() && allAnswered(this.proxy.events),
+      ({ outputs }) =>
+        outputs.every((output) => output.waiting === 0 && arrived(isLocal(output)).length >= due()) &&
+        allAnswered(this.proxy.events),
       timeoutMs,
     );
-    const evidence: Evidence = {
-      published: this.published,
-      wire: this.proxy.events,
-      documents: sinkDocuments(this.sink),
-      sums: [],
-      finalSum,
-      sinkViolations: this.sink.violations,
-    };
-    assert.deepEqual(check(evidence), []);
+    for (const finalSum of outputs) {
+      const evidence: Evidence = {
+        published: this.published,
+        wire: this.proxy.events,
+        documents: arrived(isLocal(finalSum)),
+        sums: [],
+        finalSum,
+        sinkViolations: isLocal(finalSum) ? this.store.faults() : this.sink.violations,
+      };
+      assert.deepEqual(check(evidence), [], finalSum.name);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
