@@ -98,7 +98,7 @@ export function refusal(facts: Facts): Pick<ErrorFacts, "place" | "cause" | "rem
   if (facts.booted === false) {
     return { place, cause: "it was not started by systemd", remedy: "install it where systemd is process 1" };
   }
-  if (/^(debian|raspbian)$/.test(os.id) && Number(os.version) < debianLeast) {
+  if (/^(debian|raspbian)$/.test(os.id) && os.version !== "" && Number(os.version) < debianLeast) {
     return {
       place,
       cause: `${os.name} is too old`,
