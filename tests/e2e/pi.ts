@@ -19,13 +19,13 @@ export class Pi implements AsyncDisposable {
     private readonly stack: AsyncDisposableStack,
   ) {}
 
-  /** Booted, with a synchronised clock; the binary lies in /root, nothing is installed. */
+  /** Booted, with a synchronised clock; the binary lies in /opt, nothing is installed. */
   static async bare(): Promise<Pi> {
     await using stack = new AsyncDisposableStack();
     const container = stack.use(await Container.create());
     await container.boot();
     const sink = stack.use(new Sink({ hostname: container.hostAddress }));
-    await container.copyIn(agentBinary(), "/root/sensorlog-agent", 0o755);
+    await container.copyIn(agentBinary(), "/opt/sensorlog-agent", 0o755);
     const pi = new Pi(container, sink, stack.move());
     await pi.setClock();
     return pi;
@@ -36,7 +36,7 @@ export class Pi implements AsyncDisposable {
     const pi = await Pi.bare();
     const { container } = pi;
     const script = `set -e
-      cp /root/sensorlog-agent ${binaryPath}
+      cp /opt/sensorlog-agent ${binaryPath}
       useradd --system --home-dir /var/lib/sensorlog --no-create-home --shell /usr/sbin/nologin sensorlog
       install -d -m 750 -o root -g sensorlog /etc/sensorlog`;
     await container.succeed("sh", ["-c", script]);

@@ -74,9 +74,9 @@ Deno.test("upgrade: to what crashes, hangs, is for another machine or cut short,
     await pi.publish([line]);
   };
   const tryFile = async (file: string) => {
-    await container.copyIn(file, "/root/new", 0o755);
+    await container.copyIn(file, "/opt/new", 0o755);
     await publish(String(lines.length));
-    const result = await container.finish(binaryPath, ["upgrade", "/root/new"]);
+    const result = await container.finish(binaryPath, ["upgrade", "/opt/new"]);
     await publish(String(lines.length));
     return result;
   };
@@ -133,28 +133,28 @@ Deno.test("upgrade: one whose spool the old version can't read is refused while 
     sink.fault = { status: 503 };
     await pi.publish(["waits"]);
     await pi.until("a waiting reading", ({ outputs }) => outputs[0]!.waiting === 1);
-    await container.copyIn(await fake(dir, "crash", "2.0"), "/root/new", 0o755);
-    const refused = await container.finish(binaryPath, ["upgrade", "/root/new"]);
+    await container.copyIn(await fake(dir, "crash", "2.0"), "/opt/new", 0o755);
+    const refused = await container.finish(binaryPath, ["upgrade", "/opt/new"]);
     assert.match(refused.stderr, /spool has format 2\.0.*1 readings wait/);
 
     // killed while the new one is on trial: the next upgrade looks at it first
-    await container.copyIn(await otherBuild(dir), "/root/new", 0o755);
-    const killed = container.finish(binaryPath, ["upgrade", "/root/new"]);
+    await container.copyIn(await otherBuild(dir), "/opt/new", 0o755);
+    const killed = container.finish(binaryPath, ["upgrade", "/opt/new"]);
     await waitUntil(
       async () => (await container.finish("test", ["-e", `${binaryPath}.previous`])).code === 0,
       60_000,
       "a binary on trial",
     );
-    await container.finish("pkill", ["-KILL", "-f", "upgrade /root/new"]);
+    await container.finish("pkill", ["-KILL", "-f", "upgrade /opt/new"]);
     assert.notEqual((await killed).code, 0);
-    const well = await container.finish(binaryPath, ["upgrade", "/root/new"]);
+    const well = await container.finish(binaryPath, ["upgrade", "/opt/new"]);
     assert.deepEqual([well.code, /interrupted.*\n.*nothing to do/.test(well.stdout)], [0, true], well.stderr);
 
-    await container.copyIn(await fake(dir, "crash"), "/root/bad", 0o755);
+    await container.copyIn(await fake(dir, "crash"), "/opt/bad", 0o755);
     const onTrial =
-      `cp ${binaryPath} ${binaryPath}.previous; cp /root/bad ${binaryPath}.x; mv ${binaryPath}.x ${binaryPath}`;
+      `cp ${binaryPath} ${binaryPath}.previous; cp /opt/bad ${binaryPath}.x; mv ${binaryPath}.x ${binaryPath}`;
     await container.succeed("sh", ["-c", onTrial]);
-    const bad = await container.finish("/root/sensorlog-agent", ["upgrade", "/root/sensorlog-agent"]);
+    const bad = await container.finish("/opt/sensorlog-agent", ["upgrade", "/opt/sensorlog-agent"]);
     assert.match(bad.stdout + bad.stderr, /interrupted.*\n.*the old one comes back/);
     sink.fault = undefined;
     await pi.arrived(["waits"]);

@@ -17,6 +17,7 @@ const rooms: [RegExp, { name: string; height: number; stage?: boolean; only?: st
   [/^agent\/(config\.ts$|config\/)/, { name: "config", height: 3 }],
   [/^agent\/pipeline\.ts$/, { name: "pipeline", height: 3, stage: true }],
   [/^installer\//, { name: "installer", height: 3.5, only: ["shared", "base", "config"] }],
+  [/^agent\/demo\//, { name: "demo", height: 3.5 }],
   [/^agent\/commands\//, { name: "commands", height: 4 }],
   [/^agent\/main\.ts$/, { name: "main", height: 5 }],
   [/^agent\/build\//, { name: "build", height: 6 }],

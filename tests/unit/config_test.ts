@@ -88,14 +88,15 @@ log: {format: json, level: debug}
   assert.equal(spool.whenFull, "drop_oldest");
   assert.equal(settings.socket, join(folder.dir, "spool/agent.sock"));
   const [cloud, second] = outputs;
-  assert.equal(cloud!.name, "cloud");
-  assert.equal(cloud!.caPem, certificate);
-  assert.equal(cloud!.apiKey?.read(), "aHVudGVyNTprZXk=");
-  assert.equal(cloud!.index, "plant-%G.%V");
-  assert.equal(cloud!.dataStream, undefined);
-  assert.equal(cloud!.manageTemplate, false);
-  assert.equal(second!.index, undefined);
-  assert.equal(second!.dataStream, "mqtt-plant");
+  assert.ok(cloud?.type === "elasticsearch" && second?.type === "elasticsearch");
+  assert.equal(cloud.name, "cloud");
+  assert.equal(cloud.caPem, certificate);
+  assert.equal(cloud.apiKey?.read(), "aHVudGVyNTprZXk=");
+  assert.equal(cloud.index, "plant-%G.%V");
+  assert.equal(cloud.dataStream, undefined);
+  assert.equal(cloud.manageTemplate, false);
+  assert.equal(second.index, undefined);
+  assert.equal(second.dataStream, "mqtt-plant");
   assert.deepEqual(settings.warnings, []);
 });
 
