@@ -88,9 +88,9 @@ Deno.test("config: a broker's URL is mqtt or mqtts, host and port", () => {
 Deno.test("config: an output's URLs are a list of http and https", () => {
   using folder = new Folder();
   const urls = (list: string) => `outputs: {o: {type: elasticsearch, urls: ${list}}}`;
-  const [output] = folder.load(urls("[https://a:1/p, 'http://[::1]']")).outputs;
-  assert.ok(output?.type === "elasticsearch");
-  assert.deepEqual(output.urls, ["https://a:1/p", "http://[::1]"]);
+  const [made] = folder.load(urls("[https://a:1/p, 'http://[::1]']")).outputs;
+  assert.ok(made?.type === "elasticsearch");
+  assert.deepEqual(made.urls, ["https://a:1/p", "http://[::1]"]);
   const bad: [string, RegExp][] = [
     ["https://a", /found text; allowed: a list/],
     ["[]", /found an empty list/],
