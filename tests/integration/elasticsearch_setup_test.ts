@@ -6,6 +6,7 @@ import type { ElasticsearchSettings } from "../../agent/settings.ts";
 import { MemoryLog } from "../fakes/memory_log.ts";
 import { certificates } from "../lab/certificates.ts";
 import { type Elasticsearch, sharedElasticsearch, startElasticsearch } from "../lab/elasticsearch.ts";
+import { projectDir } from "../lab/paths.ts";
 import { freePort } from "../lab/ports.ts";
 import { accepts } from "../lab/ports.ts";
 import { Running } from "../lab/process.ts";
@@ -19,6 +20,14 @@ const signal = new AbortController().signal;
 function outputOf(settings: Partial<ElasticsearchSettings>): { output: ElasticsearchOutput; log: MemoryLog } {
   const log = new MemoryLog();
   return { output: new ElasticsearchOutput(elasticsearchSettings(settings), commonSettings(), log), log };
+}
+
+/** What the README's request gives a key, for other indices. */
+function rolesOfReadme(indices: string): Record<string, unknown> {
+  const readme = Deno.readTextFileSync(join(projectDir, "README.md"));
+  const request = /_security\/api_key[^\n]* -d '(\{[^']*\})'/.exec(readme)?.[1];
+  assert.ok(request !== undefined && request.includes('"mqtt-*"'), "README.md shows the request for a key");
+  return JSON.parse(request.replace("mqtt-*", indices)).role_descriptors;
 }
 
 interface Template {
@@ -178,11 +187,7 @@ Deno.test("Elasticsearch with TLS and users: keys, passwords, privileges and a p
   );
 
   await step.step("the privileges of the README are enough, in both forms of a key", async () => {
-    const role = {
-      cluster: ["monitor", "manage_index_templates"],
-      indices: [{ names: ["enough-*"], privileges: ["create_doc", "auto_configure", "view_index_metadata"] }],
-    };
-    const encoded = await server.apiKey({ agent: role });
+    const encoded = await server.apiKey(rolesOfReadme("enough-*"));
     for (const key of [encoded, atob(encoded)]) {
       const { output } = outputOf({ urls: [url], caPem, index: "enough-%Y", apiKey: secret(key) });
       assert.deepEqual((await output.examine(signal)).filter((one) => one.level !== "ok"), []);

@@ -113,7 +113,7 @@ async function bringAll(
   const key = await server.apiKey({
     agent: {
       cluster: ["monitor", "manage_index_templates"],
-      indices: [{ names: ["whole-*"], privileges: ["create_doc", "auto_configure", "view_index_metadata"] }],
+      indices: [{ names: ["whole-*"], privileges: ["create_doc", "auto_configure"] }],
     },
   });
   await using agent = await Agent.create({
