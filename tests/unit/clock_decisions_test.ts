@@ -150,13 +150,14 @@ Deno.test("clock: another output that is further behind gives its own readings u
 
 Deno.test("clock: while the synchronisation is being written down, no reading goes out one way and later another", async () => {
   const around = await Surroundings.open({ clock: clockAt1970() });
-  const [first, second] = await stored(around, {}, {});
+  const [first] = await stored(around);
   await around.decisions.giveUp(first!.sequence);
   let open = () => {};
   around.files.syncGate = new Promise((done) => open = done);
   await watching(around, async () => {
     await synchronise(around);
     around.clock.state = "no"; // the gate noted it so before it heard of the synchronisation
+    const [, second] = await stored(around);
     open();
     around.files.syncGate = undefined;
     const writing = around.decisions.decide(second!);
