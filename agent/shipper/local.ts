@@ -9,7 +9,9 @@ import type { Log } from "../base/log.ts";
 import { storeCloseMs, storeGatherMs } from "../limits.ts";
 import type { LocalSettings, Settings } from "../settings.ts";
 import { packBatch } from "./local_batch.ts";
+import { storeFailed } from "./local_failure.ts";
 import type { StoreCondition } from "./local_host.ts";
+import { StoreLock } from "./local_lock.ts";
 import { StoreThread } from "./local_thread.ts";
 import type { Finding, Outgoing, Output, Verdict } from "./output.ts";
 
@@ -31,7 +33,9 @@ export class LocalOutput implements Output {
   readonly place: string;
   readonly gatherMs = storeGatherMs;
   readonly #alarms = new Alarms({ wallMs: Date.now });
+  readonly #lock: StoreLock;
   #thread: StoreThread | undefined;
+  #closing: Promise<void> | undefined;
 
   /** Starts and opens nothing yet. */
   constructor(
@@ -41,9 +45,15 @@ export class LocalOutput implements Output {
   ) {
     this.name = settings.name;
     this.place = settings.dir;
+    this.#lock = new StoreLock(settings.dir);
   }
 
   async prepare(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#lock.take();
+    } catch (error) {
+      throw storeFailed("open the store", this.place, error);
+    }
     if (this.#thread?.lives !== true) {
       const onCondition = (condition: StoreCondition) => this.#tell(condition);
       this.#thread = new StoreThread(this.place, onCondition, this.parts.threadScript);
@@ -71,20 +81,15 @@ export class LocalOutput implements Output {
     return examineStore(this.settings);
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.#closing ??= this.#close().finally(() => this.#closing = undefined);
+  }
+
+  async #close(): Promise<void> {
     const thread = this.#thread;
     this.#thread = undefined;
-    if (thread === undefined) return;
-    const patience = new AbortController();
-    const timer = setTimeout(() => patience.abort(), storeCloseMs);
-    try {
-      await thread.order({ kind: "close" }, patience.signal);
-    } catch (error) {
-      if (!(error instanceof OperationError)) throw error; // it is ended all the same, and no reading depends on it
-    } finally {
-      clearTimeout(timer);
-      thread.end();
-    }
+    if (thread !== undefined) await endThread(thread);
+    this.#lock.release();
   }
 
   #tell({ setAside, givesWay, trouble, notes }: StoreCondition): void {
@@ -110,5 +115,19 @@ export class LocalOutput implements Output {
       trouble === undefined ? undefined : `old readings can't be removed: ${trouble}`,
       "check the disk and the store's folder",
     );
+  }
+}
+
+/** Lets the thread finish what it does and write the log back, but not for long. */
+async function endThread(thread: StoreThread): Promise<void> {
+  const patience = new AbortController();
+  const timer = setTimeout(() => patience.abort(), storeCloseMs);
+  try {
+    await thread.order({ kind: "close" }, patience.signal);
+  } catch (error) {
+    if (!(error instanceof OperationError)) throw error; // it ends all the same, and no reading depends on it
+  } finally {
+    clearTimeout(timer);
+    thread.end();
   }
 }

@@ -10,21 +10,11 @@ import type { DatabaseSync } from "node:sqlite";
 import { join } from "node:path";
 import { OperationError } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
-import type { Lock } from "../base/lock.ts";
 import { storeLogBytes } from "../limits.ts";
 import { type PackedBatch, unpackBatch } from "./local_batch.ts";
 import { openDatabase, pagesOf } from "./local_database.ts";
 import { faultOf, storeFailed } from "./local_failure.ts";
-import {
-  identityOf,
-  makeStoreFolder,
-  prepareDatabase,
-  removeLog,
-  sameDisk,
-  setAside,
-  sizeOf,
-} from "./local_files.ts";
-import { lockStore } from "./local_lock.ts";
+import { identityOf, prepareDatabase, removeLog, sameDisk, setAside, sizeOf } from "./local_files.ts";
 import { StorePruner } from "./local_pruner.ts";
 import { expiredBefore, leastBytes, mustShrink, type Shrink } from "./local_room.ts";
 import { storeFile } from "./local_schema.ts";
@@ -63,7 +53,6 @@ export class LocalStore {
 
   private constructor(
     private readonly settings: StoreSettings,
-    private readonly lock: Lock,
     private readonly db: DatabaseSync,
     /** The name under which a damaged database was set aside at opening. */
     readonly damaged: string | undefined,
@@ -77,28 +66,21 @@ export class LocalStore {
   }
 
   /**
-   * Opens the store of a folder, which is made when it is not there. `suspect`: the database is known to be damaged. Throws
-   * OperationErrors; those of a disk that can't be read come out as they are, for the caller to count.
+   * Opens the store of a folder that is there and whose lock is held. `suspect`: the database is known to be damaged. Throws
+   * OperationErrors for what is not the agent's; the system's and SQLite's own errors come out as they are.
    */
   static async open(settings: StoreSettings, nowMs: number, suspect: boolean): Promise<LocalStore> {
     const { dir } = settings;
-    await makeStoreFolder(dir);
-    const lock = await lockStore(dir);
+    let damaged = suspect ? await setAside(dir, nowMs) : undefined;
+    let db: DatabaseSync;
     try {
-      let damaged = suspect ? await setAside(dir, nowMs) : undefined;
-      let db: DatabaseSync;
-      try {
-        db = openDatabase(await prepareDatabase(dir, nowMs));
-      } catch (error) {
-        if (error instanceof OperationError || faultOf(error) !== "damaged") throw error;
-        damaged = await setAside(dir, nowMs);
-        db = openDatabase(await prepareDatabase(dir, nowMs));
-      }
-      return new LocalStore(settings, lock, db, damaged);
+      db = openDatabase(await prepareDatabase(dir, nowMs));
     } catch (error) {
-      lock.release();
-      throw error;
+      if (error instanceof OperationError || faultOf(error) !== "damaged") throw error;
+      damaged = await setAside(dir, nowMs);
+      db = openDatabase(await prepareDatabase(dir, nowMs));
     }
+    return new LocalStore(settings, db, damaged);
   }
 
   /** Whether database and log are still the ones that were opened. */
@@ -176,16 +158,12 @@ export class LocalStore {
     return sizeOf(this.#path) + sizeOf(`${this.#path}-wal`);
   }
 
-  /** Writes the log back and frees the folder; a second call does nothing. */
+  /** Writes the log back; a second call does nothing. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     const gone = identityOf(this.#path) !== this.#identity;
-    try {
-      this.db.close();
-      if (gone && identityOf(`${this.#path}-wal`) === this.#logIdentity) removeLog(this.#path);
-    } finally {
-      this.lock.release();
-    }
+    this.db.close();
+    if (gone && identityOf(`${this.#path}-wal`) === this.#logIdentity) removeLog(this.#path);
   }
 }

@@ -6,7 +6,8 @@ import { packBatch } from "../../agent/shipper/local_batch.ts";
 import { faultOf, storeFailed } from "../../agent/shipper/local_failure.ts";
 import { StoreHost } from "../../agent/shipper/local_host.ts";
 import { StoreReader } from "../../agent/shipper/local_reader.ts";
-import { setAside } from "../../agent/shipper/local_files.ts";
+import { makeStoreFolder, setAside } from "../../agent/shipper/local_files.ts";
+import { StoreLock } from "../../agent/shipper/local_lock.ts";
 import { applicationId } from "../../agent/shipper/local_schema.ts";
 import { now, series, StoreFolder, tendAll } from "./local_fixture.ts";
 
@@ -58,6 +59,7 @@ Deno.test("local store: a damaged file takes its log with it, and one without it
 
 Deno.test("local store: of damaged files the newest three are kept", async () => {
   using folder = new StoreFolder();
+  await makeStoreFolder(folder.dir);
   const store = new StoreHost(folder.settings());
   for (let i = 0; i < 5; i++) {
     await store.open();
@@ -105,8 +107,10 @@ Deno.test("local store: a store of a newer agent, and another program's database
 
 Deno.test("local store: the second agent on a store is refused and told whose it is", async () => {
   using folder = new StoreFolder();
-  const store = await folder.open();
-  await assert.rejects(folder.open(), (error) => {
+  const [first, second] = [new StoreLock(folder.dir), new StoreLock(folder.dir)];
+  await first.take();
+  await first.take();
+  await assert.rejects(second.take(), (error) => {
     assert.ok(error instanceof OperationError && !error.retryable);
     assert.match(
       error.message,
@@ -114,13 +118,19 @@ Deno.test("local store: the second agent on a store is refused and told whose it
     );
     return true;
   });
-  store.write(packBatch(series(1)));
-  store.close();
-  await folder.put(series(2));
+  // a folder that is another one has a lock of its own
+  Deno.removeSync(folder.dir, { recursive: true });
+  await first.take();
+  await assert.rejects(second.take(), /has it/);
+  first.release();
+  first.release();
+  await second.take();
+  second.release();
 });
 
 Deno.test("local store: a store that was deleted confirms nothing, and a new one is begun", async () => {
   using folder = new StoreFolder();
+  await makeStoreFolder(folder.dir);
   const host = new StoreHost(folder.settings());
   await host.open();
   host.write(packBatch(series(3)), true);
@@ -133,6 +143,8 @@ Deno.test("local store: a store that was deleted confirms nothing, and a new one
   assert.equal(folder.read().length, 2);
   Deno.removeSync(folder.dir, { recursive: true });
   assert.throws(() => host.write(packBatch(series(2, 6)), true), OperationError);
+  await assert.rejects(host.open(), OperationError);
+  await makeStoreFolder(folder.dir);
   await host.open();
   host.write(packBatch(series(2, 6)), true);
   assert.equal(folder.read().length, 2);
@@ -144,6 +156,7 @@ Deno.test("local store: one that was replaced by another is taken over, without 
   using folder = new StoreFolder();
   await folder.put(series(5));
   const copy = Deno.readFileSync(folder.file);
+  await makeStoreFolder(folder.dir);
   const host = new StoreHost(folder.settings());
   await host.open();
   host.write(packBatch(series(50, 6)), true);
@@ -159,6 +172,7 @@ Deno.test("local store: one that was replaced by another is taken over, without 
 
 Deno.test("local store: a log that was removed alone costs nothing", async () => {
   using folder = new StoreFolder();
+  await makeStoreFolder(folder.dir);
   const host = new StoreHost(folder.settings());
   await host.open();
   host.write(packBatch(series(50)), true);
@@ -189,6 +203,7 @@ Deno.test("local store: another program that holds the database is waited for, a
 Deno.test("local store: damage that shows while it runs is judged at the next opening", async () => {
   using folder = new StoreFolder();
   await folder.put(series(5_000));
+  await makeStoreFolder(folder.dir);
   const host = new StoreHost(folder.settings());
   await host.open();
   // the index of times, which a writer meets and quick_check does not look into as a whole
@@ -249,6 +264,7 @@ Deno.test("local store: failures say whether they pass by themselves and what to
 
 Deno.test("local store: what is tended beside damage or a full folder never throws", async () => {
   using folder = new StoreFolder();
+  await makeStoreFolder(folder.dir);
   const host = new StoreHost(folder.settings());
   assert.equal(await host.tend(), false);
   await host.open();

@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { packBatch } from "../../agent/shipper/local_batch.ts";
+import { makeStoreFolder } from "../../agent/shipper/local_files.ts";
 import { StoreReader } from "../../agent/shipper/local_reader.ts";
 import type { StoredReading, StoreQuery } from "../../agent/shipper/local_reader.ts";
 import { LocalStore, type StoreNow, type StoreSettings } from "../../agent/shipper/local_store.ts";
@@ -30,8 +31,9 @@ export class StoreFolder implements Disposable {
     };
   }
 
-  open(more: Partial<StoreSettings> = {}): Promise<LocalStore> {
-    return LocalStore.open(this.settings(more), now.wallMs, false);
+  async open(more: Partial<StoreSettings> = {}): Promise<LocalStore> {
+    await makeStoreFolder(this.dir);
+    return await LocalStore.open(this.settings(more), now.wallMs, false);
   }
 
   /** Opens the store, puts readings into it, and closes it. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { storeLeastBytes } from "../../agent/limits.ts";
 import { packBatch } from "../../agent/shipper/local_batch.ts";
+import { makeStoreFolder } from "../../agent/shipper/local_files.ts";
 import { StoreHost } from "../../agent/shipper/local_host.ts";
 import { expiredBefore, freeMarks, mustShrink, sizeMarks } from "../../agent/shipper/local_room.ts";
 import { freeMarks as spoolMarks } from "../../agent/cleaner/room.ts";
@@ -150,6 +151,7 @@ Deno.test("local store: when the disk is short of room it gives way, says so, an
   }
   store.close();
   // more than any disk has free
+  await makeStoreFolder(folder.dir);
   const host = new StoreHost(folder.settings({ minFreeBytes: 2 ** 60 }));
   await host.open();
   let steps = 0;
@@ -165,6 +167,7 @@ Deno.test("local store: when the disk is short of room it gives way, says so, an
 
 Deno.test("local store: a spool on another disk does not make it shrink", async () => {
   using folder = new StoreFolder();
+  await makeStoreFolder(folder.dir);
   const host = new StoreHost(folder.settings({ minFreeBytes: 2 ** 60, spoolDir: "/proc" }));
   await host.open();
   host.write(packBatch(series(10)), true);

@@ -219,19 +219,19 @@ Deno.test("local store: every program sees readings in a view, with times and id
   store.close();
 });
 
-Deno.test("local store: a whole file stays in one that others have not, and no log is left behind", async () => {
+Deno.test("local store: folder and files are closed to others from the start, and no log is left behind", async () => {
   using folder = new StoreFolder();
   const store = await folder.open();
   store.write(packBatch(series(10)));
   const mode = (name: string) => Deno.statSync(`${folder.dir}/${name}`).mode! & 0o777;
-  assert.deepEqual(folder.names(), ["lock", "readings.sqlite", "readings.sqlite-shm", "readings.sqlite-wal"]);
+  assert.deepEqual(folder.names(), ["readings.sqlite", "readings.sqlite-shm", "readings.sqlite-wal"]);
   assert.equal(Deno.statSync(folder.dir).mode! & 0o777, 0o750);
   for (const name of ["readings.sqlite", "readings.sqlite-wal", "readings.sqlite-shm"]) {
     assert.equal(mode(name) & ~0o640, 0, name);
   }
   store.close();
   store.close();
-  assert.deepEqual(folder.names(), ["lock", "readings.sqlite"]);
+  assert.deepEqual(folder.names(), ["readings.sqlite"]);
   assert.equal(decoder.decode(Deno.readFileSync(folder.file).subarray(0, 15)), "SQLite format 3");
   assert.deepEqual(folder.ask("PRAGMA auto_vacuum"), [{ auto_vacuum: 2 }]);
   assert.deepEqual(folder.ask("PRAGMA integrity_check"), [{ integrity_check: "ok" }]);
