@@ -143,7 +143,7 @@ Deno.test("clock: another output that is further behind gives its own readings u
   await around.decisions.giveUp(third!.sequence);
   await around.decisions.giveUp(second!.sequence);
   assert.equal(around.decisions.decide(first!), "wait");
-  assert.equal((around.decisions.decide(second) as ArrivalTime).mark, "unsynced");
+  assert.equal((around.decisions.decide(second!) as ArrivalTime).mark, "unsynced");
   await around.decisions.giveUp(first!.sequence);
   assert.equal((around.decisions.decide(first!) as ArrivalTime).mark, "unsynced");
 });
