@@ -1,22 +1,32 @@
 /** Help and options of `demo`. */
-import type { Command } from "commander";
-import { examples, type Finish, type Host } from "./describe.ts";
+import { type Command, InvalidArgumentError } from "commander";
+import { type CommonOptions, examples, type Finish, type Host } from "./describe.ts";
+
+const secondsMax = 7 * 86_400;
 
 export function addDemo(program: Command, host: Host, finish: Finish): void {
   const command = program.command("demo")
-    .summary("all inside: broker, sensors, agent and store, to look at")
+    .summary("broker, sensors, agent and store in one process, to look at")
     .description(
-      "Runs the real pipeline between four simulated sensors and a SQLite store, in one process and a temporary " +
-        "folder: nothing needs to be installed, nothing is left behind. Publish readings of your own to it, or ask it " +
-        "with the other commands: it shows how. Ctrl-C ends it and sums up.",
+      "Shows readings on their way through the real pipeline: a broker of its own on a free port of 127.0.0.1, four " +
+        "simulated sensors as MQTT clients, the agent, and a local store, in one process and a temporary folder. " +
+        "Nothing needs to be installed and no network is used; nothing is left behind. It shows what can be " +
+        "tried meanwhile: publish a reading, ask status, tail and export. Ctrl-C (or q) ends it and sums up: with 0 " +
+        "when every reading is accounted for. In a pipe it prints a line each second.",
     )
-    .option("--seconds <n>", "ends by itself after so many seconds")
-    .action(async (options: { seconds?: string }) => {
+    .option("--seconds <n>", "ends by itself so long after it has started", secondsOf)
+    .action(async (_options, command: Command) => {
       const { demo } = await import("./demo.ts");
-      finish(await demo(host, options));
+      finish(await demo(host, command.optsWithGlobals<CommonOptions & { seconds?: number }>()));
     });
   examples(command, [
-    ["sensorlog-agent demo", "on a terminal, until Ctrl-C"],
-    ["sensorlog-agent demo --seconds 10 | cat", "in a script: plain lines"],
+    ["sensorlog-agent demo", "until Ctrl-C"],
+    ["sensorlog-agent demo --seconds 10 | cat", "in a script: plain lines, and an end"],
   ]);
+}
+
+function secondsOf(text: string): number {
+  const seconds = Number(text);
+  if (/^\d+(\.\d+)?$/.test(text) && seconds > 0 && seconds <= secondsMax) return seconds;
+  throw new InvalidArgumentError(`Allowed are seconds above 0, up to ${secondsMax} (a week).`);
 }

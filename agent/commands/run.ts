@@ -13,6 +13,7 @@ import type { Snapshot } from "../status/snapshot.ts";
 import { SocketServer } from "../status/socket_server.ts";
 import { assertOwner } from "./owner.ts";
 import type { CommonOptions, Host } from "./program.ts";
+import { catchStrayErrors } from "./stray_errors.ts";
 
 /** How often the service manager is told the status, and free memory given back. */
 const statusTextMs = 5_000;
@@ -148,29 +149,6 @@ export function statusText({ subscriber, spool, outputs, alarms }: Snapshot): st
   );
   const wants = alarms.length === 0 ? [] : [`${alarms.length} alarms, first: ${alarms[0]!.text}`];
   return [`broker: ${broker}`, `spool: ${sizeText(spool.sizeBytes)}`, ...waiting, ...wants].join("; ");
-}
-
-/** What nobody awaited must not pass unseen: the state of the process is unknown then, and it ends. */
-function catchStrayErrors(): { promise: Promise<never>; release: () => void } {
-  const { promise, reject } = Promise.withResolvers<never>();
-  promise.catch(() => {}); // seen by whoever races against it
-  const onError = (event: ErrorEvent) => {
-    event.preventDefault();
-    reject(event.error ?? new Error(event.message));
-  };
-  const onRejection = (event: PromiseRejectionEvent) => {
-    event.preventDefault();
-    reject(event.reason);
-  };
-  globalThis.addEventListener("error", onError);
-  globalThis.addEventListener("unhandledrejection", onRejection);
-  return {
-    promise,
-    release() {
-      globalThis.removeEventListener("error", onError);
-      globalThis.removeEventListener("unhandledrejection", onRejection);
-    },
-  };
 }
 
 /** Where an error that is not one of ours came from. */

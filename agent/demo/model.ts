@@ -1,84 +1,84 @@
-/** What the demo's screen shows, kept up from readings and snapshots. */
-import { type ReadingJson } from "../status/reading_json.ts";
+/** All that the demo shows, kept up from readings and snapshots. Pure. */
 import { sumHolds } from "../status/render_status.ts";
-import type { Snapshot } from "../status/snapshot.ts";
-import { sensors } from "./sensors.ts";
+import type { OutputStatus, Snapshot } from "../status/snapshot.ts";
+import { Board } from "./board.ts";
+import type { Sensor } from "./curves.ts";
 
-/** Values that are remembered of each topic: as many as a wide sparkline has columns. */
-const valuesMax = 60;
-/** Topics of others, by `mosquitto_pub`, that are shown below the sensors. */
-const othersMax = 4;
+/** Rates are means of so long, short enough to follow what happens. */
+const rateWindowMs = 5_000;
+/** A place where something arrived within this long is shown as moving. */
+const movesMs = 400;
 
-export interface Row {
-  topic: string;
-  unit: string;
-  values: number[];
-  /** The last payload as it came. */
-  last: string | undefined;
-  lastMs: number | undefined;
-  /** A longer pause than this (ms) is silence. */
-  patienceMs: number;
+/** A place on the way of the readings. */
+export interface Stage {
+  count: number;
+  perS: number;
+  moves: boolean;
 }
 
-export interface Counts {
-  acknowledged: number;
-  onDisk: number;
-  stored: number;
-  waiting: number;
-  dead: number;
-  dropped: number;
-  damaged: number;
-  ratePerS: number;
-  /** stored = confirmed + waiting + dead + dropped + damaged */
-  sumHolds: boolean;
+/** Counts of one place, over time. */
+class Passage {
+  #samples: { atMs: number; count: number }[] = [];
+  #movedMs = -Infinity;
+
+  note(count: number, atMs: number): Stage {
+    if (count > (this.#samples.at(-1)?.count ?? 0)) this.#movedMs = atMs;
+    this.#samples.push({ atMs, count });
+    while (this.#samples.length > 2 && this.#samples[1]!.atMs <= atMs - rateWindowMs) this.#samples.shift();
+    const first = this.#samples[0]!;
+    const tookMs = atMs - first.atMs;
+    const perS = tookMs < 500 ? 0 : (count - first.count) * 1_000 / tookMs;
+    return { count, perS, moves: atMs - this.#movedMs < movesMs };
+  }
 }
+
+const places = ["received", "onDisk", "acknowledged", "inStore"] as const;
+export type PlaceName = typeof places[number];
 
 export class Model {
-  readonly rows: Row[] = sensors.map(({ topic, unit, everyMs }) => ({
-    ...{ topic, unit, values: [], last: undefined, lastMs: undefined },
-    patienceMs: 3 * everyMs + 1_000,
-  }));
-  counts: Counts = {
-    ...{ acknowledged: 0, onDisk: 0, stored: 0, waiting: 0, dead: 0, dropped: 0, damaged: 0, ratePerS: 0 },
-    sumHolds: true,
-  };
-  /** What wants attention, as in `status`. */
-  alarms: string[] = [];
+  readonly board: Board;
+  stages: Record<PlaceName, Stage>;
+  snapshot: Snapshot | undefined;
+  /** Median time from a sensor's publish to its PUBACK. */
+  acknowledgedAfterMs: number | undefined;
+  /** The last line that the pipeline logged at warning or above. */
+  trouble: string | undefined;
+  readonly #passages = Object.fromEntries(places.map((name) => [name, new Passage()])) as Record<
+    PlaceName,
+    Passage
+  >;
 
-  /** A reading that is on disk. `nowMs`: any clock that `rows` are shown by. */
-  add(reading: ReadingJson, nowMs: number): void {
-    const row = this.rows.find(({ topic }) => topic === reading.topic) ?? this.#another(reading.topic);
-    const payload = reading.payload ?? `base64:${reading.payload_base64 ?? ""}`;
-    const sensor = sensors.find(({ topic }) => topic === reading.topic);
-    const value = sensor === undefined ? asNumber(payload) : sensor.value(payload);
-    if (value !== undefined) row.values.push(value);
-    if (row.values.length > valuesMax) row.values.shift();
-    row.last = payload;
-    row.lastMs = nowMs;
+  constructor(sensors: Pick<Sensor, "topic" | "units">[]) {
+    this.board = new Board(sensors);
+    this.stages = this.#stages({ received: 0, onDisk: 0, acknowledged: 0, inStore: 0 }, 0);
   }
 
-  update({ subscriber, spool, outputs, alarms }: Snapshot): void {
-    const output = outputs[0]!;
-    const { confirmed, waiting, dead, dropped, damaged } = output;
-    this.counts = {
-      acknowledged: subscriber.acknowledged,
-      onDisk: spool.stored,
-      stored: confirmed,
-      ...{ waiting, dead, dropped, damaged },
-      ratePerS: subscriber.ratePerS,
-      sumHolds: sumHolds(output),
-    };
-    this.alarms = alarms.map(({ text }) => text);
+  /** `nowMs`: the clock of the board. */
+  update(snapshot: Snapshot, nowMs: number): void {
+    this.snapshot = snapshot;
+    const { subscriber, spool } = snapshot;
+    const inStore = this.output?.confirmed ?? 0;
+    const { received, acknowledged } = subscriber;
+    this.stages = this.#stages({ received, onDisk: spool.stored, acknowledged, inStore }, nowMs);
   }
 
-  #another(topic: string): Row {
-    if (this.rows.length >= sensors.length + othersMax) this.rows.splice(sensors.length, 1);
-    const row = { topic, unit: "", values: [], last: undefined, lastMs: undefined, patienceMs: Infinity };
-    this.rows.push(row);
-    return row;
+  get output(): OutputStatus | undefined {
+    return this.snapshot?.outputs[0];
   }
-}
 
-function asNumber(payload: string): number | undefined {
-  return /^-?\d+(\.\d+)?$/.test(payload.trim()) ? Number(payload) : undefined;
+  get sumHolds(): boolean {
+    return this.output !== undefined && sumHolds(this.output);
+  }
+
+  /** Readings below this sequence have been dealt with by the store. */
+  get settledBelow(): number {
+    const { snapshot, output } = this;
+    return snapshot === undefined || output === undefined ? 0 : snapshot.spool.nextSequence - output.waiting;
+  }
+
+  #stages(counts: Record<PlaceName, number>, nowMs: number): Record<PlaceName, Stage> {
+    return Object.fromEntries(
+      places.map((name) => [name, this.#passages[name].note(counts[name], nowMs)]),
+    ) as Record<PlaceName, Stage>;
+  }
 }

@@ -1,6 +1,14 @@
-/** The demo as lines of text: for a terminal of any size, and for a pipe. Pure. */
-import { countText, durationText, safeText } from "../base/display.ts";
-import type { Counts, Model, Row } from "./model.ts";
+/**
+ * The demo on a terminal, as lines: the way of the readings, the sensors, the sum of promise 4, what to try next. Pure. A
+ * low window loses first what is needed least, a narrow one what is widest.
+ */
+import { durationText } from "../base/display.ts";
+import { Line } from "./lines.ts";
+import type { Model } from "./model.ts";
+import { alarmLines, sumLines, troubleLine } from "./screen_sum.ts";
+import { recentLines, topicLines } from "./screen_topics.ts";
+import { wayLines, wayShort } from "./screen_way.ts";
+import type { Step } from "./steps.ts";
 
 export interface View {
   columns: number;
@@ -8,153 +16,128 @@ export interface View {
   colour: boolean;
   /** Since the demo began. */
   elapsedMs: number;
+  /** The clock of the model. */
   nowMs: number;
-  url: string;
-  /** What can be typed in another terminal: command and what it does. */
-  nextSteps: [string, string][];
+  /** The demo was told to end and does. */
+  ends: boolean;
+  /** Of the broker; undefined: it does not listen yet. */
+  url: string | undefined;
+  steps: Step[];
 }
 
-const bars = [..."▁▂▃▄▅▆▇█"];
-const [dim, bold, green, yellow, cyan, red] = ["2", "1", "32", "33", "36", "31"];
-const valueColumns = 30;
-
-/** Numbers as bars, the last `columns` of them, from their least to their greatest. */
-export function sparkline(values: number[], columns: number): string {
-  const shown = values.slice(-columns);
-  const [least, greatest] = [Math.min(...shown), Math.max(...shown)];
-  const range = greatest - least;
-  return shown.map((value) => {
-    const share = range === 0 ? 0.4 : (value - least) / range;
-    return bars[Math.min(bars.length - 1, Math.floor(share * bars.length))]!;
-  }).join("").padStart(columns);
+/** The part of the view that pieces of the screen are drawn by. */
+export interface Paper {
+  columns: number;
+  nowMs: number;
+  line(): Line;
 }
 
-/** A line, put together from pieces with and without colour, that is never wider than the window. */
-class Line {
-  #text = "";
-  #width = 0;
-
-  constructor(private readonly columns: number, private readonly colour: boolean) {}
-
-  add(text: string, escape?: string): this {
-    const left = this.columns - this.#width;
-    const shown = [...text].slice(0, Math.max(0, left)).join("");
-    this.#width += [...shown].length;
-    this.#text += this.colour && escape !== undefined && shown !== ""
-      ? `\x1b[${escape}m${shown}\x1b[0m`
-      : shown;
-    return this;
-  }
-
-  /** Goes on at a column from the left. */
-  to(column: number): this {
-    return this.add(" ".repeat(Math.max(1, column - this.#width)));
-  }
-
-  toString(): string {
-    return this.#text;
-  }
+/** What is left out, one after the other, until the rest fits. */
+interface Richness {
+  intro: boolean;
+  heads: boolean;
+  blanks: boolean;
+  boxes: boolean;
+  /** How many of the steps. */
+  steps: number;
 }
 
-/** The whole screen. What is least needed goes first when the window is low. */
+const margin = 1;
+const indent = 1;
+/** Fewer readings on their way than this are not worth a heading. */
+const recentLeast = 3;
+
 export function screen(model: Model, view: View): string[] {
-  const line = () => new Line(view.columns - 1, view.colour);
-  const head = line().add(" sensorlog-agent", bold).add(" demo");
-  const time = `${durationText(view.elapsedMs)}, Ctrl-C ends it`;
-  head.to(Math.max(view.columns - 2 - time.length, 24)).add(time, dim);
-  const alarms = model.alarms.slice(0, 2).map((text) => line().add(` ! ${safeText(text)}`, yellow));
-  const steps = [
-    line().add(" In another terminal:", bold),
-    ...view.nextSteps.flatMap(([command, what]) => [
-      line().add(`   # ${what}`, dim),
-      ...folded(command, view.columns - 5).map((part) => line().add(`   ${part}`, cyan)),
-    ]),
+  const columns = view.columns - 1; // some terminals break a line that is full
+  const paper: Paper = { columns, nowMs: view.nowMs, line: () => new Line(columns, view.colour).to(margin) };
+  const rich: Richness = { intro: true, heads: true, blanks: true, boxes: true, steps: view.steps.length };
+  const poorer: Partial<Richness>[] = [
+    { intro: false },
+    { heads: false },
+    ...view.steps.slice(2).map((_, gone) => ({ steps: view.steps.length - 1 - gone })),
+    { boxes: false },
+    { blanks: false },
+    { steps: 1 },
+    { steps: 0 },
   ];
-  const top = [
-    head,
-    line(),
-    ...way(model.counts, view.url, line),
-    line(),
-    ...model.rows.map((row) => sensorLine(row, view, line())),
-    line(),
-    sumLine(model.counts, line()),
-    ...alarms,
-  ];
-  const room = view.rows - top.length - 1;
-  const shown = room >= steps.length ? [...top, line(), ...steps] : top.slice(0, Math.max(1, view.rows));
-  return shown.map(String);
-}
-
-/** A command that is too long for the window on two lines, which a shell takes as one. */
-function folded(command: string, columns: number): string[] {
-  const at = command.indexOf(" --config");
-  return command.length <= columns || at < 0
-    ? [command]
-    : [`${command.slice(0, at)} \\`, `  ${command.slice(at + 1)}`];
-}
-
-/** The way of a message, and how many have come to each place. */
-function way(counts: Counts, url: string, line: () => Line): Line[] {
-  const places: [string, string][] = [
-    ["sensors", `${counts.ratePerS.toFixed(1)}/s`],
-    ["broker", countText(counts.acknowledged)],
-    ["spool", countText(counts.onDisk)],
-    ["store", countText(counts.stored)],
-  ];
-  const notes = ["publish", "acknowledged", "on disk", "in SQLite"];
-  const width = 18;
-  const names = line();
-  const numbers = line();
-  const words = line();
-  for (const [at, [name, number]] of places.entries()) {
-    const column = 1 + at * width;
-    names.to(column).add(name, bold);
-    if (at < places.length - 1) names.add(` ${"─".repeat(width - name.length - 4)}▶`, dim);
-    numbers.to(column).add(number, green);
-    words.to(column).add(notes[at]!, dim);
+  let lines = compose(model, view, paper, rich);
+  for (const less of poorer) {
+    if (lines.length <= view.rows) break;
+    Object.assign(rich, less);
+    lines = compose(model, view, paper, rich);
   }
-  return [names, numbers, words, line().add(` ${url}`, dim)];
+  return lines.slice(0, Math.max(1, view.rows)).map(String);
 }
 
-function sensorLine(row: Row, view: View, line: Line): Line {
-  const { columns, nowMs } = view;
-  const topicColumns = Math.min(26, Math.max(12, columns - valueColumns - 20));
-  const bars = Math.min(40, columns - topicColumns - valueColumns - 4);
-  const topic = safeText(row.topic);
-  line.add(
-    ` ${topic.length > topicColumns ? `${topic.slice(0, topicColumns - 1)}…` : topic.padEnd(topicColumns)} `,
-  );
-  if (bars >= 8) line.add(sparkline(row.values, bars), cyan).add(" ");
-  if (row.lastMs === undefined || row.last === undefined) {
-    return line.add("waiting for its first reading", dim);
+function compose(model: Model, view: View, paper: Paper, rich: Richness): Line[] {
+  const blank = rich.blanks ? [new Line(0, false)] : [];
+  const steps = stepLines(view, paper, rich.steps);
+  const upper = [
+    titleLine(view, paper),
+    ...(rich.intro ? introLines(view, paper) : []),
+    ...blank,
+    ...(rich.boxes ? wayLines(model, paper) : wayShort(model, paper)),
+    ...blank,
+    ...topicLines(model, paper, rich.heads),
+  ];
+  const lower = [
+    ...blank,
+    ...sumLines(model, paper),
+    ...alarmLines(model, paper),
+    ...troubleLine(model, paper),
+    ...(steps.length > 0 ? blank : []),
+    ...steps,
+  ];
+  const room = view.rows - upper.length - lower.length - 2;
+  const recent = rich.intro && room >= recentLeast ? recentLines(model, paper, room) : [];
+  return [...upper, ...(recent.length > 0 ? blank : []), ...recent, ...lower];
+}
+
+function titleLine({ elapsedMs, ends }: View, paper: Paper): Line {
+  const right = ends
+    ? "ending: what is on its way still arrives"
+    : `${elapsedMs < 1_000 ? "0 s" : durationText(elapsedMs)} · q or Ctrl-C ends it`;
+  const line = paper.line().add("sensorlog-agent demo", "bold");
+  return line.to(Math.max(line.width + 2, paper.columns - right.length)).add(right, ends ? "warn" : "faint");
+}
+
+function introLines({ url }: View, paper: Paper): Line[] {
+  const text = url === undefined
+    ? "A whole plant in one process starts …"
+    : `A whole plant in one process: four sensors, a broker at ${
+      url.replace(/^mqtt:\/\//, "")
+    }, agent and store.`;
+  return [paper.line().add(text, "faint")];
+}
+
+function stepLines({ steps, url }: View, paper: Paper, count: number): Line[] {
+  if (count === 0 || url === undefined) return [];
+  const commands = steps.slice(0, count).flatMap(({ command, what }) => {
+    const folded = fold(command, paper.columns - margin - indent);
+    return folded.map((part, at) => {
+      const line = paper.line().add(" ".repeat(indent)).add(part, "accent");
+      const remark = `  # ${what}`;
+      return at === folded.length - 1 && line.left >= remark.length ? line.add(remark, "faint") : line;
+    });
+  });
+  const all = steps.slice(0, count).every(({ command }) => command.length <= paper.columns - margin - indent);
+  const where = all
+    ? "in a second terminal, in this folder:"
+    : "in a second terminal, in this folder (\\ belongs to it):";
+  return [paper.line().add("Try it ", "bold").add(where), ...commands];
+}
+
+/** A command that is too long for the window on several lines, which a shell takes as one. */
+export function fold(command: string, columns: number): string[] {
+  if (command.length <= columns) return [command];
+  const parts: string[] = [];
+  let line = "";
+  for (const word of command.split(" ")) {
+    const joined = line === "" ? word : `${line} ${word}`;
+    if (line !== "" && joined.length > columns - 2) {
+      parts.push(`${line} \\`);
+      line = `  ${word}`;
+    } else line = joined;
   }
-  const ageMs = nowMs - row.lastMs;
-  if (ageMs > row.patienceMs) return line.add(`silent for ${durationText(ageMs)}`, yellow);
-  return line.add(shortValue(row), bold);
-}
-
-/** A number with its unit; of anything else the beginning. */
-function shortValue({ last, unit, values }: Row): string {
-  const text = safeText(last!.replace(/\s+/g, " "));
-  if (unit === "" || !text.startsWith("{")) return unit === "" ? text : `${text} ${unit}`;
-  return `${values.at(-1) ?? "?"} ${unit}  ${text}`;
-}
-
-function sumLine({ onDisk, stored, waiting, dead, dropped, damaged, sumHolds }: Counts, line: Line): Line {
-  const text =
-    ` ${countText(onDisk)} on disk = ${countText(stored)} stored + ${waiting} waiting + ${dead} dead + ` +
-    `${dropped} dropped + ${damaged} damaged `;
-  return line.add(text).add(sumHolds ? "✓" : "✗ the sum does not hold", sumHolds ? green : red);
-}
-
-/** One line for a pipe: what has happened so far, and the last values. */
-export function plainLine(model: Model, elapsedMs: number): string {
-  const { acknowledged, onDisk, stored, waiting, sumHolds } = model.counts;
-  const values = model.rows.filter((row) => row.last !== undefined).map((row) =>
-    `${safeText(row.topic)}=${safeText(row.last!)}`
-  );
-  return `${
-    Math.round(elapsedMs / 1_000)
-  } s: ${acknowledged} acknowledged, ${onDisk} on disk, ${stored} stored, ` +
-    `${waiting} waiting${sumHolds ? "" : ", THE SUM DOES NOT HOLD"}; ${values.join(" ")}`;
+  return [...parts, line];
 }

@@ -1,101 +1,88 @@
-/** Four simulated sensors: real MQTT clients, with values that one might meet in a greenhouse. */
+/** The simulated sensors as MQTT clients: each with a connection of its own, at QoS 1. */
 import { connectAsync, type MqttClient } from "mqtt";
+import { makeSensors, type Sensor } from "./curves.ts";
 
-/** One sensor. A day passes in two minutes, so that a curve is seen. */
-export interface Sensor {
-  topic: string;
-  unit: string;
-  everyMs: number;
-  /** The payload at a time since the demo's start; undefined: it says nothing then. `random` gives 0 to 1. */
-  payload(timeMs: number, random: () => number): string | undefined;
-  /** The number of a payload that is drawn. */
-  value(payload: string): number | undefined;
-}
+/** Messages of a sensor that may wait for their PUBACK; beyond, it leaves out what it measures, as small devices do. */
+const unacknowledgedMax = 50;
+const timesKept = 40;
+const endPatienceMs = 1_000;
 
-const dayMs = 120_000;
-/** The last sensor talks for a while and is silent for longer. */
-const doorCycleMs = 45_000;
-const doorTalksMs = 12_000;
+export class Sensors {
+  readonly #clients: Connected[] = [];
+  readonly #times: number[] = [];
+  readonly #timers: number[] = [];
 
-/** -1 at night, 1 at noon; a demo begins in the morning. */
-const sun = (timeMs: number) => Math.sin((2 * Math.PI * timeMs) / dayMs);
-const noise = (random: () => number) => random() + random() - 1;
-const temperature = (timeMs: number) => 21 + 6 * sun(timeMs - dayMs / 24);
+  private constructor(private readonly startMs: number) {}
 
-/** A number as it stands, or that of a JSON object's `key`. */
-function numberOf(payload: string, key?: string): number | undefined {
-  try {
-    const json = JSON.parse(payload) as unknown;
-    const value = key === undefined ? json : (json as Record<string, unknown> | null)?.[key];
-    return typeof value === "number" ? value : undefined;
-  } catch {
-    return undefined;
+  /** Connects them to the broker at `url`; they publish from now on. */
+  static async connect(url: string, random: () => number = Math.random): Promise<Sensors> {
+    const all = new Sensors(performance.now());
+    try {
+      await Promise.all(makeSensors(random).map((sensor) => all.#add(sensor, url)));
+      return all;
+    } catch (error) {
+      await all.stop();
+      throw error;
+    }
+  }
+
+  /** The median of the last times from publish to PUBACK, ms; undefined before the first. */
+  acknowledgedAfterMs(): number | undefined {
+    return [...this.#times].sort((a, b) => a - b)[this.#times.length >> 1];
+  }
+
+  /** They fall silent; what is under way may still be acknowledged, for a moment. */
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) clearInterval(timer);
+    await Promise.all(this.#clients.map((client) => client.end()));
+  }
+
+  async #add(sensor: Sensor, url: string): Promise<void> {
+    const clientId = `demo-${sensor.topic.replaceAll("/", "-")}`;
+    const mqtt = await connectAsync(url, { clientId, protocolVersion: 4, reconnectPeriod: 500 });
+    const client = new Connected(mqtt, sensor.topic);
+    this.#clients.push(client);
+    const measure = () => {
+      const payload = sensor.payload(performance.now() - this.startMs);
+      if (payload !== undefined) client.publish(payload, (timeMs) => this.#note(timeMs));
+    };
+    measure();
+    this.#timers.push(setInterval(measure, sensor.everyMs));
+  }
+
+  #note(timeMs: number): void {
+    this.#times.push(timeMs);
+    if (this.#times.length > timesKept) this.#times.shift();
   }
 }
 
-export const sensors: Sensor[] = [
-  {
-    topic: "greenhouse/temperature",
-    unit: "°C",
-    everyMs: 500,
-    payload: (timeMs, random) => (temperature(timeMs) + 0.15 * noise(random)).toFixed(2),
-    value: numberOf,
-  },
-  {
-    topic: "greenhouse/humidity",
-    unit: "%",
-    everyMs: 1_000,
-    // warm air holds more water
-    payload: (timeMs, random) => (62 - 2.6 * (temperature(timeMs) - 21) + 0.8 * noise(random)).toFixed(1),
-    value: numberOf,
-  },
-  {
-    topic: "cellar/pump",
-    unit: "bar",
-    everyMs: 1_000,
-    payload: (timeMs, random) => {
-      const runs = timeMs % 20_000 < 14_000;
-      const bar = runs ? 3.2 + 0.3 * Math.sin(timeMs / 900) + 0.05 * noise(random) : 0.4;
-      const rpm = runs ? 1_450 + Math.round(12 * noise(random)) : 0;
-      return JSON.stringify({ bar: Number(bar.toFixed(2)), rpm, on: runs });
-    },
-    value: (payload) => numberOf(payload, "bar"),
-  },
-  {
-    topic: "cellar/door",
-    unit: "",
-    everyMs: 1_500,
-    payload: (timeMs, random) => timeMs % doorCycleMs > doorTalksMs ? undefined : random() < 0.3 ? "1" : "0",
-    value: numberOf,
-  },
-];
+class Connected {
+  #unacknowledged = 0;
+  #idle: (() => void) | undefined;
 
-/** Connects every sensor to the broker at `url` and lets it publish at QoS 1 until `signal` aborts; resolves then. */
-export async function runSensors(url: string, signal: AbortSignal): Promise<void> {
-  const clients: MqttClient[] = [];
-  const timers: number[] = [];
-  try {
+  constructor(private readonly mqtt: MqttClient, private readonly topic: string) {
+    mqtt.on("error", () => {}); // it connects again by itself
+  }
+
+  publish(payload: string, onAcknowledged: (timeMs: number) => void): void {
+    if (!this.mqtt.connected || this.#unacknowledged >= unacknowledgedMax) return;
     const startMs = performance.now();
-    for (const sensor of sensors) {
-      const client = await connectAsync(url, {
-        clientId: `demo-${sensor.topic.replace("/", "-")}`,
-        reconnectPeriod: 200,
-      });
-      client.on("error", () => {}); // it connects again by itself; what was not acknowledged is sent again
-      clients.push(client);
-      const publish = () => {
-        const payload = sensor.payload(performance.now() - startMs, Math.random);
-        if (payload !== undefined) client.publish(sensor.topic, payload, { qos: 1 }, () => {});
-      };
-      publish();
-      timers.push(setInterval(publish, sensor.everyMs));
+    this.#unacknowledged++;
+    this.mqtt.publish(this.topic, payload, { qos: 1 }, (error) => {
+      this.#unacknowledged--;
+      if (error === null || error === undefined) onAcknowledged(performance.now() - startMs);
+      if (this.#unacknowledged === 0) this.#idle?.();
+    });
+  }
+
+  async end(): Promise<void> {
+    if (this.mqtt.connected && this.#unacknowledged > 0) {
+      const patience = Promise.withResolvers<void>();
+      const timer = setTimeout(patience.resolve, endPatienceMs);
+      this.#idle = patience.resolve;
+      await patience.promise;
+      clearTimeout(timer);
     }
-    if (!signal.aborted) {
-      await new Promise<void>((done) => signal.addEventListener("abort", () => done(), { once: true }));
-    }
-  } finally {
-    for (const timer of timers) clearInterval(timer);
-    // what is under way gets its acknowledgement, or does not: the broker is about to go
-    await Promise.all(clients.map((client) => client.endAsync(true)));
+    await this.mqtt.endAsync(true);
   }
 }
