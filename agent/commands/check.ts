@@ -7,8 +7,12 @@ import { SystemClock } from "../base/system_clock.ts";
 import { type LoadedSettings, loadSettings } from "../config.ts";
 import { makeOutput } from "../pipeline.ts";
 import type { Finding } from "../shipper/output.ts";
+import { parseBrokerUrl } from "../subscriber/transport.ts";
 import { examineBroker } from "./check_broker.ts";
+import { examineCertificate } from "./check_certificate.ts";
+import { examineCards, examineFiles } from "./check_files.ts";
 import { examineClock, examineSpool, runningAgent } from "./check_machine.ts";
+import { askSystem, examineService } from "./check_service.ts";
 import type { CommonOptions, Host } from "./program.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -16,7 +20,7 @@ const signs = { ok: "✓", warning: "!", failure: "✗" };
 const colours = { ok: "32", warning: "33", failure: "31" };
 
 /** 0: nothing failed; 1: something did; 2: the configuration is wrong. */
-export async function check({ terminal }: Host, options: CommonOptions): Promise<number> {
+export async function check({ terminal, version }: Host, options: CommonOptions): Promise<number> {
   const report = new Report(terminal, options.json ?? false);
   let settings: LoadedSettings;
   try {
@@ -33,12 +37,18 @@ export async function check({ terminal }: Host, options: CommonOptions): Promise
   for (const what of settings.warnings) await report.add("configuration", { level: "warning", what });
   const clock = new SystemClock();
   await clock.close(); // with the answer to whether it is synchronised
-  await report.section("spool", () => examineSpool(settings));
+  const agent = await runningAgent(settings.socket);
+  await report.section("files", () => Promise.resolve(examineFiles(settings)));
+  await report.section("service", () => examineService(askSystem, version, agent.version));
+  await report.section("spool", () => examineSpool(settings, agent));
+  await report.section("card", () => Promise.resolve(examineCards()));
   await report.section("clock", () => Promise.resolve(examineClock(clock)));
   await report.section("broker", async () => {
-    const agentRuns = await runningAgent(settings.socket) !== undefined;
-    return await examineBroker(settings.mqtt, clock, terminal.stop, agentRuns);
+    return await examineBroker(settings.mqtt, clock, terminal.stop, agent.finding !== undefined);
   });
+  for (const [name, url] of tlsPlaces(settings)) {
+    await report.section(name, () => examineCertificate(url.hostname, url.port, clock.wallMs()));
+  }
   const log = new Logger({ ...settings.log, level: "error" });
   for (const one of settings.outputs) {
     await report.section(`output ${one.name}`, async () => {
@@ -60,6 +70,21 @@ export async function check({ terminal }: Host, options: CommonOptions): Promise
   }
   await log.flush();
   return report.failures === 0 ? 0 : 1;
+}
+
+/** Where certificates are shown: broker and outputs, by the section that they belong to. */
+function tlsPlaces({ mqtt, outputs }: LoadedSettings): [string, { hostname: string; port: number }][] {
+  const places: [string, { hostname: string; port: number }][] = [];
+  if (mqtt.url?.startsWith("mqtts:")) places.push(["broker", parseBrokerUrl(mqtt.url)]);
+  for (const output of outputs) {
+    if (output.type !== "elasticsearch") continue;
+    for (const one of output.urls.filter((url) => url.startsWith("https:"))) {
+      const { hostname, port } = new URL(one);
+      const plain = hostname.replace(/^\[(.*)\]$/, "$1");
+      places.push([`output ${output.name}`, { hostname: plain, port: Number(port || 443) }]);
+    }
+  }
+  return places;
 }
 
 function remedyOf(error: OperationError): { remedy?: string } {

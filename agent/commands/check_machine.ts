@@ -14,10 +14,9 @@ import { assertOwner } from "./owner.ts";
 const earliestMs = Date.UTC(2025, 0, 1);
 
 /** Whether the spool's folder can be used, and for how much. */
-export async function examineSpool({ spool, socket }: Settings): Promise<Finding[]> {
+export async function examineSpool({ spool }: Settings, agent: RunningAgent): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const running = await runningAgent(socket);
-  if (running !== undefined) findings.push(running);
+  if (agent.finding !== undefined) findings.push(agent.finding);
   const folder = existingFolder(spool.dir);
   findings.push(
     folder === spool.dir ? await writeFinding(folder) : {
@@ -91,17 +90,27 @@ async function writeFinding(dir: string): Promise<Finding> {
   }
 }
 
+/** An agent that runs with this configuration. */
+export interface RunningAgent {
+  /** Undefined: none runs. */
+  finding: Finding | undefined;
+  /** Undefined: none answers. */
+  version: string | undefined;
+}
+
 /** The agent that answers at the socket, if any does. */
-export async function runningAgent(socket: string): Promise<Finding | undefined> {
+export async function runningAgent(socket: string): Promise<RunningAgent> {
   let client: SocketClient | undefined;
   try {
     client = await SocketClient.connect(socket);
-    if (client === undefined) return undefined;
+    if (client === undefined) return { finding: undefined, version: undefined };
     const { pid, version } = await client.get<Snapshot>("/status");
-    return { level: "ok", what: `an agent runs with this configuration: pid ${pid}, version ${version}` };
+    const what = `an agent runs with this configuration: pid ${pid}, version ${version}`;
+    return { finding: { level: "ok", what }, version };
   } catch (error) {
     const what = `an agent's socket is at ${socket}, but it does not answer: ${reasonOf(error)}`;
-    return { level: "warning", what, remedy: "is this user in the group that owns the socket" };
+    const remedy = "is this user in the group that owns the socket";
+    return { finding: { level: "warning", what, remedy }, version: undefined };
   } finally {
     client?.close();
   }

@@ -119,7 +119,10 @@ Deno.test("check: TLS to the broker is verified: right CA, other CA, other name,
   const checkWith = (server: Certificate) => checkOf({ broker: { tls: server }, mqtt: { ca_file: ca } });
   const well = await checkWith(made.server);
   one(well.lines, "broker", /TLS verified by ca_file/);
+  assert.equal(one(well.lines, "broker", /its certificate lasts (89|90) days/).level, "ok");
   assert.equal(well.code, 0);
+  const soon = await checkWith(made.endsSoon);
+  assert.deepEqual([soon.code, one(soon.lines, "broker", /lasts (9|10) days/).level], [0, "warning"]);
   const bad: [Certificate, RegExp][] = [
     [made.otherServer, /UnknownIssuer/],
     [made.wrongName, /not valid for name/],

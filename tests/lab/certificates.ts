@@ -18,6 +18,8 @@ export interface Certificates {
   wrongName: Certificate;
   /** For the right names, but its time is over. */
   expired: Certificate;
+  /** For the right names, over in ten days. */
+  endsSoon: Certificate;
   otherCa: Certificate;
   /** For the right names, of the other CA. */
   otherServer: Certificate;
@@ -36,7 +38,7 @@ const at = (dir: string, name: string): Certificate => ({
 async function makeCa(dir: string, name: string, commonName: string): Promise<Certificate> {
   const ca = at(dir, name);
   await succeed("openssl", [
-    ...["req", "-x509", ...keyOptions, "-days", "30", "-subj", `/CN=${commonName}`],
+    ...["req", "-x509", ...keyOptions, "-days", "90", "-subj", `/CN=${commonName}`],
     ...["-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"],
     ...["-keyout", ca.key, "-out", ca.certificate],
   ]);
@@ -72,7 +74,7 @@ async function makeLeaf(dir: string, leaf: Leaf): Promise<Certificate> {
   ]);
   await succeed("openssl", [
     ...["x509", "-req", "-in", request, "-CA", leaf.ca.certificate, "-CAkey", leaf.ca.key, "-CAcreateserial"],
-    ...["-days", leaf.days ?? "30", "-extfile", extensions, "-out", made.certificate],
+    ...["-days", leaf.days ?? "90", "-extfile", extensions, "-out", made.certificate],
   ]);
   return made;
 }
@@ -97,6 +99,7 @@ async function make(): Promise<Certificates> {
       alternativeNames: "DNS:elsewhere.example",
     }),
     expired: await makeLeaf(dir, { ...server, name: "expired", days: "-1" }),
+    endsSoon: await makeLeaf(dir, { ...server, name: "ends-soon", days: "10" }),
     client: await makeLeaf(dir, { ca, name: "client", usage: "clientAuth" }),
     otherServer: await makeLeaf(dir, { ...server, ca: otherCa, name: "other-server" }),
   };

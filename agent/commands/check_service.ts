@@ -1,0 +1,77 @@
+/** The service's part of `check`: whether systemd knows it, starts it at boot, and runs what is installed. */
+import type { Finding } from "../shipper/output.ts";
+
+export const unitName = "sensorlog-agent.service";
+
+/** Runs a program and returns its standard output; undefined when it can't be run or fails. */
+export type Ask = (program: string, args: string[]) => Promise<string | undefined>;
+
+const properties = [
+  "LoadState",
+  "ActiveState",
+  "SubState",
+  "UnitFileState",
+  "NeedDaemonReload",
+  "NRestarts",
+  "Result",
+];
+
+/**
+ * Nothing where there is no such unit. `runningVersion`: of the agent that answers at the socket, `version`: of this
+ * binary.
+ */
+export async function examineService(
+  ask: Ask,
+  version: string,
+  runningVersion: string | undefined,
+): Promise<Finding[]> {
+  const shown = await ask("systemctl", ["show", unitName, `--property=${properties.join(",")}`]);
+  const facts = Object.fromEntries((shown ?? "").trim().split("\n").map((line) => line.split("=", 2)));
+  if (facts.LoadState !== "loaded") return [];
+  const findings = [activity(facts), ...startAtBoot(facts)];
+  if (facts.NeedDaemonReload === "yes") {
+    const what = "the unit's file has changed since systemd read it";
+    findings.push({ level: "warning", what, remedy: "sudo systemctl daemon-reload" });
+  }
+  if (runningVersion !== undefined && runningVersion !== version) {
+    const what = `the running agent is version ${runningVersion}, this binary ${version}`;
+    findings.push({ level: "warning", what, remedy: `sudo systemctl restart ${unitName}` });
+  }
+  return findings;
+}
+
+function activity({ ActiveState, SubState, Result, NRestarts }: Record<string, string>): Finding {
+  const state = `${unitName} is ${ActiveState} (${SubState})`;
+  const remedy = `journalctl -u ${unitName} says why`;
+  if (ActiveState === "failed" || SubState === "auto-restart") {
+    return { level: "failure", what: `${state}: ${Result}, started again ${NRestarts} times`, remedy };
+  }
+  if (ActiveState !== "active") {
+    return { level: "warning", what: state, remedy: `sudo systemctl start ${unitName}` };
+  }
+  if (Number(NRestarts) > 0) {
+    return { level: "warning", what: `${state}, and was started again ${NRestarts} times`, remedy };
+  }
+  return { level: "ok", what: state };
+}
+
+function startAtBoot({ UnitFileState }: Record<string, string>): Finding[] {
+  if (UnitFileState === "enabled") return [{ level: "ok", what: "it starts when the machine does" }];
+  return [{
+    level: "warning",
+    what: `it does not start when the machine does (${UnitFileState})`,
+    remedy: `sudo systemctl enable ${unitName}`,
+  }];
+}
+
+/** Asks the system, briefly. */
+export const askSystem: Ask = async (program, args) => {
+  try {
+    const signal = AbortSignal.timeout(10_000);
+    const command = new Deno.Command(program, { args, stdin: "null", stderr: "null", signal });
+    const { success, stdout } = await command.output();
+    return success ? new TextDecoder().decode(stdout) : undefined;
+  } catch {
+    return undefined; // no systemd here
+  }
+};
