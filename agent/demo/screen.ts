@@ -38,8 +38,9 @@ interface Richness {
   heads: boolean;
   blanks: boolean;
   boxes: boolean;
-  /** How many of the steps. */
+  /** How many of the steps, and of the sensors' lines. */
   steps: number;
+  topics: number;
 }
 
 const margin = 1;
@@ -50,7 +51,14 @@ const recentLeast = 3;
 export function screen(model: Model, view: View): string[] {
   const columns = view.columns - 1; // some terminals break a line that is full
   const paper: Paper = { columns, nowMs: view.nowMs, line: () => new Line(columns, view.colour).to(margin) };
-  const rich: Richness = { intro: true, heads: true, blanks: true, boxes: true, steps: view.steps.length };
+  const rich: Richness = {
+    intro: true,
+    heads: true,
+    blanks: true,
+    boxes: true,
+    steps: view.steps.length,
+    topics: Infinity,
+  };
   const poorer: Partial<Richness>[] = [
     { intro: false },
     { heads: false },
@@ -66,6 +74,11 @@ export function screen(model: Model, view: View): string[] {
     Object.assign(rich, less);
     lines = compose(model, view, paper, rich);
   }
+  if (lines.length > view.rows) {
+    const topics = topicLines(model, paper, false).length;
+    rich.topics = Math.max(1, topics - (lines.length - view.rows)); // the sum stays
+    lines = compose(model, view, paper, rich);
+  }
   return lines.slice(0, Math.max(1, view.rows)).map(String);
 }
 
@@ -78,7 +91,7 @@ function compose(model: Model, view: View, paper: Paper, rich: Richness): Line[]
     ...blank,
     ...(rich.boxes ? wayLines(model, paper) : wayShort(model, paper)),
     ...blank,
-    ...topicLines(model, paper, rich.heads),
+    ...topicLines(model, paper, rich.heads).slice(0, rich.topics),
   ];
   const lower = [
     ...blank,
@@ -123,7 +136,7 @@ function stepLines({ steps, url }: View, paper: Paper, count: number): Line[] {
   const all = steps.slice(0, count).every(({ command }) => command.length <= paper.columns - margin - indent);
   const where = all
     ? "in a second terminal, in this folder:"
-    : "in a second terminal, in this folder (\\ belongs to it):";
+    : "in a second terminal, in this folder (with the \\):";
   return [paper.line().add("Try it ", "bold").add(where), ...commands];
 }
 

@@ -22,7 +22,10 @@ export function sumLines(model: Model, paper: Paper): Line[] {
   const { output } = model;
   if (output === undefined) return [];
   const mark = model.sumHolds ? "✓" : "✗ the numbers do not add up";
-  const texts = wrap(`${sumText(output)} ${mark.replaceAll(" ", together)}`, Math.max(20, paper.columns - 2));
+  const texts = wrap(
+    `${sumText(output)}${together}${mark.replaceAll(" ", together)}`,
+    Math.max(20, paper.columns - 2),
+  );
   return texts.map((text, at) => {
     const last = at === texts.length - 1;
     const line = paper.line();

@@ -63,14 +63,18 @@ function listLine({ name, remark }: Station, { count, perS }: Stage, paper: Pape
     .add(padStart(rateText(perS), 11)).add(`   ${remark}`, "faint");
 }
 
-/** All in one line, for a low window. */
+/** Without boxes, in as few lines as the window is wide. */
 export function wayShort(model: Model, paper: Paper): Line[] {
-  const line = paper.line();
+  const lines = [paper.line()];
   for (const [at, { place, name }] of stations(model).entries()) {
-    if (at > 0) line.add(" ▶ ", model.stages[place].moves ? "good" : "faint");
-    line.add(`${name} `).add(countText(model.stages[place].count), "goodBold");
+    const { count, moves } = model.stages[place];
+    const before = at === 0 ? "" : " ▶ ";
+    const after = `${name} ${countText(count)}`;
+    if (lines.at(-1)!.left < before.length + after.length) lines.push(paper.line());
+    const tone = moves ? "good" : "faint";
+    lines.at(-1)!.add(before, tone).add(`${name} `).add(countText(count), "goodBold");
   }
-  return [line];
+  return lines;
 }
 
 function rateText(perS: number): string {
