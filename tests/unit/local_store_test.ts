@@ -236,3 +236,33 @@ Deno.test("local store: folder and files are closed to others from the start, an
   assert.deepEqual(folder.ask("PRAGMA auto_vacuum"), [{ auto_vacuum: 2 }]);
   assert.deepEqual(folder.ask("PRAGMA integrity_check"), [{ integrity_check: "ok" }]);
 });
+
+/** What LOCAL.md measures, by the words of its table. */
+const payloads: Record<string, (at: number) => string> = {
+  "a number with decimals": (at) => (20 + (at * 7 % 1_000) / 100 + 0.001).toFixed(3),
+  "a whole number": (at) => String(at % 1_000),
+  "a short text (4 to 10 bytes)": (at) => ["open", "closed", "door ajar", "unknown st"][at % 4]!,
+  "a JSON object of 58 bytes": (at) =>
+    `{"t":${20 + at % 10}.5,"h":${50 + at % 9}.5,"battery":3.31,"uptime":${1_000_000 + at}}`.padEnd(58, " "),
+};
+
+Deno.test("local store: a reading takes about as much room as LOCAL.md says", async () => {
+  const text = Deno.readTextFileSync(new URL("../../agent/shipper/LOCAL.md", import.meta.url));
+  const said = [...text.matchAll(/^\| (a .*?) \| (\d+) \|$/gm)];
+  assert.deepEqual(said.map(([, what]) => what), Object.keys(payloads));
+  for (const [, what, bytes] of said) {
+    using folder = new StoreFolder();
+    const store = await folder.open();
+    const count = 30_000;
+    for (let from = 0; from < count; from += 2_000) {
+      store.write(packBatch(Array.from({ length: 2_000 }, (_, i) => {
+        const [at, sequence] = [from + i, 5_000_000 + from + i];
+        const parts = { sequence, topic: `hall/${at % 50}/temperature`, payload: payloads[what!]!(at) };
+        return makeOutgoing({ ...parts, wallMs: arrivalMs + 20 * Math.floor(at / 2) });
+      })));
+    }
+    store.close();
+    const each = Deno.statSync(folder.file).size / count;
+    assert.ok(Math.abs(each - Number(bytes)) < 4, `${what}: ${each.toFixed(1)} bytes, said are ${bytes}`);
+  }
+});
