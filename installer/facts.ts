@@ -45,6 +45,8 @@ export async function gatherFacts(
   root: string | undefined,
   source: string,
 ): Promise<Facts> {
+  // what can't be looked at, such as a link that leads out of an image, is found out before anything is changed
+  for (const path of [...Object.values(places), unitPath, "/etc/passwd"]) machine.look(path);
   const installed = await machine.sum(places.binary);
   const same = installed !== undefined && installed === await machine.sumOfSource(source);
   const binaryBytes = same ? 0 : Deno.statSync(source).size;
