@@ -23,8 +23,6 @@ export interface Upgrade {
   service: Service;
   /** One line of progress. */
   say(line: string): Promise<void>;
-  /** The new binary is the installed one from now on. */
-  onInstalled(): Promise<void>;
 }
 
 const operation = "upgrade the agent";
@@ -84,7 +82,6 @@ async function tryOut(wish: Upgrade, previous: string, version: string | undefin
     why = reasonOf(error);
   }
   if (why === undefined) {
-    await wish.onInstalled();
     await Deno.remove(previous);
     return;
   }

@@ -21,7 +21,6 @@ export async function upgrade({ terminal }: Host, file: string, options: CommonO
     configFile: options.config ?? defaultPath,
     service: serviceOf(options.config),
     say,
-    onInstalled: () => Promise.resolve(),
   });
   if (changed) await say("the new version runs and is well");
   return 0;

@@ -13,8 +13,7 @@ Deno.test("service: under its sandbox the agent does its whole job, and systemd 
   const flow = async (what: string) => {
     lines.push(what);
     await pi.publish([what]);
-    const counts = await pi.arrived(lines);
-    assert.deepEqual([...counts.values()].filter((count) => count !== 1), []);
+    await pi.arrived(lines); // at QoS 1, and killed in between, one may come twice
   };
 
   await context.step("broker, output, store and socket are reached, the clock is known", async () => {
