@@ -5,6 +5,7 @@ import { OperationError } from "../../agent/base/errors.ts";
 import { packBatch } from "../../agent/shipper/local_batch.ts";
 import { faultOf, storeFailed } from "../../agent/shipper/local_failure.ts";
 import { StoreHost } from "../../agent/shipper/local_host.ts";
+import { LocalStore } from "../../agent/shipper/local_store.ts";
 import { StoreReader } from "../../agent/shipper/local_reader.ts";
 import { makeStoreFolder, setAside } from "../../agent/shipper/local_files.ts";
 import { StoreLock } from "../../agent/shipper/local_lock.ts";
@@ -55,6 +56,25 @@ Deno.test("local store: a damaged file takes its log with it, and one without it
   store.close();
   assert.equal(folder.read().length, 2);
   assert.equal(folder.names().filter((name) => /damaged.*-wal$/.test(name)).length, 2);
+});
+
+Deno.test("local store: what an interrupted beginning left is not taken for the new database's", async () => {
+  using folder = new StoreFolder();
+  await makeStoreFolder(folder.dir);
+  for (const end of ["-wal", "-shm"]) Deno.writeFileSync(`${folder.file}${end}`, new Uint8Array(0));
+  Deno.writeTextFileSync(`${folder.file}-journal`, "journal of another database");
+  const store = await folder.open();
+  assert.ok(!folder.names().some((name) => /journal|damaged/.test(name)), folder.names().join());
+  store.close();
+});
+
+Deno.test("local store: one that is known to be damaged is set aside, however it looks", async () => {
+  using folder = new StoreFolder();
+  await folder.put(series(3));
+  const store = await LocalStore.open(folder.settings(), now.wallMs, true);
+  assert.match(store.damaged!, damagedName);
+  store.close();
+  assert.equal(folder.read().length, 0);
 });
 
 Deno.test("local store: of damaged files the newest three are kept", async () => {
