@@ -47,8 +47,8 @@ export async function gatherFacts(
 ): Promise<Facts> {
   // what can't be looked at, such as a link that leads out of an image, is found out before anything is changed
   for (const path of [...Object.values(places), unitPath, "/etc/passwd"]) machine.look(path);
-  const installed = await machine.sum(places.binary);
-  const same = installed !== undefined && installed === await machine.sumOfSource(source);
+  const installed = machine.look(places.binary) !== undefined;
+  const same = await machine.isCopy(places.binary, source);
   const binaryBytes = same ? 0 : Deno.statSync(source).size;
   const on = (path: string) => join(root ?? "/", path);
   const booted = root === undefined ? isThere("/run/systemd/system") : undefined;
@@ -60,7 +60,7 @@ export async function gatherFacts(
     system: elfOf(machine.read("/usr/lib/systemd/systemd") ?? machine.read("/lib/systemd/systemd")),
     booted,
     os: osOf(new TextDecoder().decode(machine.read("/etc/os-release"))),
-    otherBuild: root === undefined && installed !== undefined && !same &&
+    otherBuild: root === undefined && installed && !same &&
       machine.look(unitPath) !== undefined,
     rooms: await roomsOf([
       [on(dirname(places.binary)), binaryBytes],

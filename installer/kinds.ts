@@ -45,9 +45,8 @@ export async function examine(machine: Machine, record: InstallRecord, step: Ste
     case "file":
       return examineFile(machine, record, step);
     case "binary": {
-      const sum = await machine.sum(step.path);
-      if (sum === undefined) return of("make");
-      const same = sum === await machine.sumOfSource(step.source) && accessIs(machine, step);
+      if (machine.look(step.path) === undefined) return of("make");
+      const same = await machine.isCopy(step.path, step.source) && accessIs(machine, step);
       return of(same ? "nothing" : "change");
     }
     case "unit":

@@ -1,5 +1,5 @@
 /** The machine as the installer sees it: the running one, or an image of one in a folder. */
-import { createHash } from "node:crypto";
+import { Buffer } from "node:buffer";
 import { basename, dirname, join, normalize } from "node:path";
 import { OperationError } from "../agent/base/errors.ts";
 
@@ -33,10 +33,8 @@ export interface Machine {
   /** The whole file, or undefined when there is none. Throws OperationError for one larger than 16 MiB. */
   read(path: string): Uint8Array | undefined;
   linkTarget(path: string): string | undefined;
-  /** SHA-256 of a file in hexadecimal, or undefined when there is none. */
-  sum(path: string): Promise<string | undefined>;
-  /** SHA-256 of a file of the machine that this program runs on. */
-  sumOfSource(path: string): Promise<string>;
+  /** Whether a file is byte for byte the same as one of the machine that this program runs on. */
+  isCopy(path: string, source: string): Promise<boolean>;
   /** Replaces or makes a file. */
   write(path: string, content: Uint8Array, access: NumericAccess): Promise<void>;
   /** The same with the content of a file of the machine that this program runs on. */
@@ -55,6 +53,7 @@ export interface Machine {
 }
 
 const readBytesMax = 16 * 1024 * 1024;
+const compareBytes = 1024 * 1024;
 
 export interface Programs {
   run: Machine["run"];
@@ -103,16 +102,17 @@ class RealMachine implements Machine {
     return orNone(() => Deno.readLinkSync(this.#at(path)));
   }
 
-  async sum(path: string): Promise<string | undefined> {
-    if (this.look(path) === undefined) return undefined;
-    return await this.sumOfSource(this.#followed(path));
-  }
-
-  async sumOfSource(path: string): Promise<string> {
-    const hash = createHash("sha256");
-    using file = await Deno.open(path);
-    for await (const chunk of file.readable) hash.update(chunk);
-    return hash.digest("hex");
+  async isCopy(path: string, source: string): Promise<boolean> {
+    if (this.look(path) === undefined) return false;
+    using one = await Deno.open(this.#followed(path));
+    using other = await Deno.open(source);
+    if ((await one.stat()).size !== (await other.stat()).size) return false;
+    const chunks = [new Uint8Array(compareBytes), new Uint8Array(compareBytes)] as const;
+    for (;;) {
+      const [here, there] = [await fill(one, chunks[0]), await fill(other, chunks[1])];
+      if (Buffer.compare(here, there) !== 0) return false;
+      if (here.length === 0) return true;
+    }
   }
 
   async write(path: string, content: Uint8Array, access: NumericAccess): Promise<void> {
@@ -237,6 +237,17 @@ class RealMachine implements Machine {
       real = dirname(real);
     }
   }
+}
+
+/** As many bytes as `into` takes, fewer at the end of the file only. */
+async function fill(file: Deno.FsFile, into: Uint8Array): Promise<Uint8Array> {
+  let at = 0;
+  while (at < into.length) {
+    const count = await file.read(into.subarray(at));
+    if (count === null) break;
+    at += count;
+  }
+  return into.subarray(0, at);
 }
 
 async function removeAll(path: string): Promise<void> {
