@@ -1,126 +1,218 @@
 import assert from "node:assert/strict";
+import { basename, dirname } from "node:path";
 import { agentBinary } from "../lab/agent.ts";
 import { finish } from "../lab/command.ts";
-import { makeLabDir } from "../lab/paths.ts";
+import { projectDir } from "../lab/paths.ts";
 import { Running } from "../lab/process.ts";
-import { waitUntil } from "../lab/wait.ts";
+import { delay, waitUntil } from "../lab/wait.ts";
+import { DemoTmp, Typed } from "./demo_setup.ts";
 
-/** A temporary folder for demos of this test alone: what they leave there is seen. */
-async function withTmp(
-  work: (env: Record<string, string>, left: () => string[]) => Promise<void>,
-): Promise<void> {
-  const dir = await makeLabDir("demo");
-  try {
-    await work({ TMPDIR: dir }, () => [...Deno.readDirSync(dir)].map(({ name }) => name));
-    assert.deepEqual([...Deno.readDirSync(dir)].map(({ name }) => name), [], "nothing is left behind");
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
-}
-
-const sum = /(\d+) readings acknowledged, (\d+) on disk, (\d+) stored: every one is accounted for/;
+const sum =
+  /took ([\d,]+) readings; every one is accounted for:\r?\n +(\d+) stored = (\d+) confirmed \+ 0 waiting \+ 0 dead \+ 0 dropped \+ 0 damaged\r?\n/;
+const enter = "\x1b[?1049h\x1b[?25l\x1b[?7l";
+const leave = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 
 Deno.test("demo: in a pipe plain lines, and after --seconds every reading is accounted for", async () => {
-  await withTmp(async (env) => {
-    const { code, stdout, stderr } = await finish(agentBinary(), ["demo", "--seconds", "4"], { env });
-    assert.deepEqual([code, stderr], [0, ""]);
-    const [, acknowledged, onDisk, stored] = sum.exec(stdout)!.map(Number);
-    assert.ok(acknowledged! >= 8 && acknowledged === onDisk && onDisk === stored, stdout);
-    assert.match(stdout, /greenhouse\/temperature=\d+\.\d+ greenhouse\/humidity=/);
-    assert.ok(!stdout.includes("\x1b"));
-  });
+  await using tmp = await DemoTmp.make();
+  const { code, stdout, stderr } = await finish(agentBinary(), ["demo", "--seconds", "4"], tmp);
+  assert.deepEqual([code, stderr], [0, ""]);
+  const [, took, stored, confirmed] = sum.exec(stdout)!.map(Number);
+  assert.ok(took! >= 8 && took === stored && stored === confirmed, stdout);
+  assert.match(stdout, /\d s: \d+ received, \d+ on disk, \d+ acknowledged, \d+ in the store; greenhouse\//);
+  assert.ok(!stdout.includes("\x1b"));
 });
 
 Deno.test("demo: without any network but the machine's own loopback", async () => {
-  await withTmp(async (env) => {
-    const script = `ip link set lo up && exec '${agentBinary()}' demo --seconds 3`;
-    const { code, stdout, stderr } = await finish(
-      "unshare",
-      ["--net", "--map-root-user", "sh", "-c", script],
-      { env },
+  await using tmp = await DemoTmp.make();
+  const script = `ip link set lo up && exec '${agentBinary()}' demo --seconds 3`;
+  const args = ["--net", "--map-root-user", "sh", "-c", script];
+  const { code, stdout, stderr } = await finish("unshare", args, tmp);
+  assert.equal(code, 0, stdout + stderr);
+  assert.match(stdout, sum);
+});
+
+Deno.test("demo: what it offers can be pasted as it stands; a reading of one's own shows up, and SIGTERM ends it", async () => {
+  await using tmp = await DemoTmp.make();
+  const running = new Running(agentBinary(), ["demo"], { env: tmp.env, cwd: projectDir });
+  try {
+    await waitUntil(() => /^\d+ s: /m.test(running.stdout.text), 30_000, "the first line");
+    const steps = [...running.stdout.text.matchAll(/^ {2}(\S.*?) {2,}# /gm)].map((match) => match[1]!);
+    const [publish, status, tail, exported, ...more] = steps;
+    assert.deepEqual(more, []);
+    const paste = (line: string) => finish("sh", ["-c", line], { cwd: projectDir });
+    const published = await paste(publish!);
+    assert.equal(published.code, 0, published.stderr);
+    await waitUntil(
+      () => running.stdout.text.includes("; my/desk 21.5"),
+      30_000,
+      "the reading on the screen",
     );
-    assert.equal(code, 0, stdout + stderr);
-    assert.match(stdout, sum);
-  });
+    assert.match((await paste(status!)).stdout, /listening.*127\.0\.0\.1/);
+    assert.match((await paste(`timeout 60 ${tail} | head -1`)).stdout, /^\S+Z \S+\/\S+ /);
+    await waitUntil(
+      async () => (await paste(exported!)).stdout.includes(",my/desk,21.5,"),
+      30_000,
+      "the reading in the store",
+    );
+  } finally {
+    await running.stop();
+  }
+  assert.deepEqual(await running.exit, { code: 0, signal: null });
+  assert.match(running.stdout.text, sum);
+  assert.equal(running.stderr.text, "");
 });
 
-Deno.test("demo: readings of one's own show up, the other commands find it, SIGTERM ends it", async () => {
-  await withTmp(async (env) => {
-    const running = new Running(agentBinary(), ["demo"], { env });
-    try {
-      const [, port] = await waitUntil(
-        () => /mosquitto_pub -p (\d+)/.exec(running.stdout.text),
-        20_000,
-        "the port",
-      );
-      const config = /--config (\S+)/.exec(running.stdout.text)![1]!;
-      const published = await finish("mosquitto_pub", [
-        "-p",
-        port!,
-        "-t",
-        "my/sensor",
-        "-m",
-        "21.5",
-        "-q",
-        "1",
-      ]);
-      assert.equal(published.code, 0, published.stderr);
-      await waitUntil(
-        () => /my\/sensor=21\.5/.test(running.stdout.text),
-        20_000,
-        "the reading on the screen",
-      );
-      const status = await finish(agentBinary(), ["status", "--config", config]);
-      assert.match(status.stdout, /listening.*127\.0\.0\.1/);
-      await waitUntil(
-        async () => {
-          const args = ["export", "--config", config, "--topic", "my/#"];
-          return /21\.5/.test((await finish(agentBinary(), args)).stdout);
-        },
-        20_000,
-        "the reading in the store",
-      );
-    } finally {
-      await running.stop();
+Deno.test("demo: on a terminal it draws in place; Ctrl-C is a key, so that a shell or task around it goes on", async () => {
+  await using tmp = await DemoTmp.make();
+  // a shell that Ctrl-C as a signal would end, as npx and `deno task` do
+  await using typed = new Typed(`'${agentBinary()}' demo; echo "code $?"; stty -a; exit 7`, tmp.env);
+  await typed.until("some pictures", (shown) => shown.split("\x1b[H").length > 4 && /°C/.test(shown));
+  await typed.press("x\r");
+  await typed.press("\x03");
+  assert.equal(await typed.code(), 7, "the shell lives");
+  const { shown } = typed;
+  assert.ok(shown.startsWith(enter), JSON.stringify(shown.slice(0, 100)));
+  const after = shown.slice(shown.lastIndexOf(leave) + leave.length);
+  assert.match(after, /^The demo ran for \d+ s and took/);
+  assert.match(after, sum);
+  assert.match(after, /code 0\r\n/);
+  assert.match(after, / echo /, "keys are echoed again");
+  assert.match(after, /\nisig icanon/);
+  assert.ok(!shown.includes("\x1b[2J"), "nothing is cleared");
+});
+
+Deno.test("demo: q ends it, too, and a new size of the window is followed at once", async () => {
+  await using tmp = await DemoTmp.make();
+  await using typed = new Typed(`exec '${agentBinary()}' demo`, tmp.env);
+  await typed.until("a picture", (shown) => /°C/.test(shown));
+  const { pid } = await tmp.running();
+  const terminal = await Deno.readLink(`/proc/${pid}/fd/0`);
+  const stty = await finish("stty", ["-F", terminal, "columns", "150", "rows", "45"]);
+  assert.equal(stty.code, 0, stty.stderr);
+  await typed.until(
+    "a larger picture",
+    (shown) => shown.slice(shown.lastIndexOf("\x1b[H")).includes("on their way"),
+  );
+  await typed.press("q");
+  assert.equal(await typed.code(), 0);
+  assert.match(typed.shown, sum);
+});
+
+Deno.test("demo: SIGTERM, and a terminal that is closed, leave the terminal as it was and nothing behind", async () => {
+  for (const signal of ["SIGTERM", "SIGHUP"] as const) {
+    await using tmp = await DemoTmp.make();
+    await using typed = new Typed(`exec '${agentBinary()}' demo`, tmp.env);
+    await typed.until("a picture", (shown) => /°C/.test(shown));
+    Deno.kill((await tmp.running()).pid, signal);
+    assert.equal(await typed.code(), 0);
+    assert.ok(typed.shown.includes(`${leave}The demo ran for `), JSON.stringify(typed.shown.slice(-500)));
+  }
+});
+
+Deno.test("demo: a second Ctrl-C ends it at once, and even then nothing is left behind", async () => {
+  await using tmp = await DemoTmp.make();
+  const running = new Running(agentBinary(), ["demo"], tmp);
+  await waitUntil(() => /^\d+ s: /m.test(running.stdout.text), 30_000, "the first line");
+  while (!running.ended) {
+    running.signal("SIGINT"); // as often as it takes to be heard twice
+    await delay(2);
+  }
+  assert.equal((await running.exit).code, 130);
+  await using typed = new Typed(`exec '${agentBinary()}' demo`, tmp.env);
+  await typed.until("a picture", (shown) => /°C/.test(shown));
+  Deno.kill((await tmp.running()).pid, "SIGINT");
+  await typed.press("\x03");
+  const code = await typed.code();
+  assert.ok(code === 130 || code === 0, `code ${code}`); // it may have been done before the second
+  assert.ok(typed.shown.includes(leave));
+});
+
+Deno.test("demo: what a killed one left is removed by the next, while a third goes on", async () => {
+  await using tmp = await DemoTmp.make();
+  const killed = new Running(agentBinary(), ["demo"], tmp);
+  await waitUntil(() => /^\d+ s: /m.test(killed.stdout.text), 30_000, "the first line");
+  const { dir } = await tmp.running();
+  killed.signal("SIGKILL");
+  await killed.exit;
+  assert.deepEqual(tmp.left(), [basename(dir)]);
+  const third = new Running(agentBinary(), ["demo"], tmp);
+  await waitUntil(() => /^\d+ s: /m.test(third.stdout.text), 30_000, "the first line");
+  const own = await tmp.running();
+  assert.notEqual(own.dir, dir);
+  assert.equal((await finish(agentBinary(), ["demo", "--seconds", "1"], tmp)).code, 0);
+  assert.equal((await tmp.running()).pid, third.pid);
+  assert.deepEqual(await third.stop(), { code: 0, signal: null });
+});
+
+Deno.test("demo: who reads no further ends it", async () => {
+  await using tmp = await DemoTmp.make();
+  const { code, stdout } = await finish("sh", ["-c", `'${agentBinary()}' demo | head -1`], tmp);
+  assert.equal(code, 0);
+  assert.match(stdout, /^sensorlog-agent demo: .*\n$/);
+  await waitUntil(() => tmp.left().length === 0, 30_000, "the demo to end"); // head ends first
+});
+
+Deno.test("demo: wrong use is said, ends with 2, and nothing is begun", async () => {
+  await using tmp = await DemoTmp.make();
+  for (const seconds of ["0", "-1", "1e3", "soon", "604801", ""]) {
+    const { code, stderr, stdout } = await finish(agentBinary(), ["demo", `--seconds=${seconds}`], tmp);
+    assert.deepEqual([code, stdout], [2, ""], seconds);
+    assert.match(stderr, /--seconds.*Allowed are seconds above 0/);
+  }
+  const { code, stderr } = await finish(agentBinary(), ["demo", "--config", "/x.yaml"], tmp);
+  assert.equal(code, 2);
+  assert.match(stderr, /a configuration of its own/);
+});
+
+Deno.test("demo: an error ends it with 1, says why, and leaves nothing behind", async () => {
+  await using tmp = await DemoTmp.make();
+  const env = { TMPDIR: "/proc/self/task" };
+  const { code, stderr } = await finish(agentBinary(), ["demo", "--seconds", "1"], { env });
+  assert.equal(code, 1);
+  assert.match(stderr, /^sensorlog-agent: make a folder for the demo: .*TMPDIR\n$/);
+  const running = new Running(agentBinary(), ["demo"], tmp);
+  await waitUntil(() => /^\d+ s: /m.test(running.stdout.text), 30_000, "the first line");
+  const { dir } = await tmp.running();
+  await Deno.remove(dir, { recursive: true }); // whatever becomes of it, it ends when it is told to
+  const { signal } = await running.stop(60_000);
+  assert.equal(signal, null);
+});
+
+Deno.test("demo: from its sources by `deno task demo`, where Ctrl-C must not end the task first", async () => {
+  await using tmp = await DemoTmp.make();
+  const path = `${dirname(Deno.execPath())}:${Deno.env.get("PATH")}`;
+  await using typed = new Typed(`deno task demo; echo "code $?"`, { ...tmp.env, PATH: path }, projectDir);
+  await typed.until("a picture", (shown) => /°C/.test(shown));
+  await typed.press("\x03");
+  assert.equal(await typed.code(), 0);
+  assert.match(typed.shown, sum);
+  assert.match(typed.shown, /code 0\r\n$/);
+});
+
+Deno.test("demo: the service loads nothing of it", async () => {
+  const { stdout, stderr } = await finish(Deno.execPath(), ["info", "--json", "agent/main.ts"], {
+    cwd: projectDir,
+  });
+  const { modules } = JSON.parse(stdout || stderr) as { modules: Module[] };
+  const loaded = new Set<string>();
+  const load = (specifier: string) => {
+    if (loaded.has(specifier)) return;
+    loaded.add(specifier);
+    const { dependencies = [] } = modules.find((one) => one.specifier === specifier) ?? {};
+    for (const { code, isDynamic } of dependencies) {
+      if (!isDynamic && code !== undefined) load(code.specifier);
     }
-    assert.deepEqual(await running.exit, { code: 0, signal: null });
-    assert.match(running.stdout.text, sum);
-  });
+  };
+  load(`file://${projectDir}/agent/main.ts`);
+  load(`file://${projectDir}/agent/commands/run.ts`);
+  assert.ok(loaded.size > 50 && modules.some(({ specifier }) => specifier.endsWith("/agent/demo/plant.ts")));
+  assert.deepEqual(
+    [...loaded].filter((one) => one.includes("/agent/demo/") || one.endsWith("/commands/demo.ts")),
+    [],
+  );
 });
 
-Deno.test("demo: on a terminal it draws in place, and Ctrl-C leaves the terminal as it was", async () => {
-  await withTmp(async (env) => {
-    const child = new Deno.Command("script", {
-      args: ["--quiet", "--return", "--command", `exec '${agentBinary()}' demo`, "/dev/null"],
-      env: { ...env, TERM: "xterm", NO_COLOR: "" },
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "null",
-    }).spawn();
-    let shown = "";
-    const reading = (async () => {
-      for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) shown += text;
-    })();
-    await waitUntil(() => shown.split("\x1b[H").length > 4 && /°C/.test(shown), 20_000, "some pictures", {
-      explain: () => JSON.stringify(shown),
-    });
-    const writer = child.stdin.getWriter();
-    await writer.write(new Uint8Array([3])); // Ctrl-C
-    assert.equal((await child.status).code, 0);
-    await writer.close();
-    await reading;
-    assert.ok(shown.startsWith("\x1b[?1049h\x1b[?25l"), JSON.stringify(shown.slice(0, 100)));
-    assert.ok(shown.includes("\x1b[?25h\x1b[?1049lThe demo ran for "), JSON.stringify(shown.slice(-400)));
-    assert.match(shown, sum);
-  });
-});
-
-Deno.test("demo: a wrong --seconds is said, and nothing is begun", async () => {
-  await withTmp(async (env) => {
-    for (const seconds of ["0", "-1", "1e3", "soon", "86401"]) {
-      const { code, stderr } = await finish(agentBinary(), ["demo", `--seconds=${seconds}`], { env });
-      assert.equal(code, 2, seconds);
-      assert.match(stderr, /--seconds.*allowed/);
-    }
-  });
-});
+interface Module {
+  specifier: string;
+  dependencies?: { code?: { specifier: string }; isDynamic?: boolean }[];
+}
