@@ -103,7 +103,8 @@ Deno.test("service: under its sandbox the agent does its whole job, and systemd 
         { explain: () => tail.stderr.text },
       );
     } finally {
-      await tail.stop();
+      await container.finish("pkill", ["--uid", "member"]); // nsenter does not hand a signal on
+      await tail.exit;
     }
     for (const command of ["status", "tail"]) {
       const { code, stderr } = await as("stranger", command);
