@@ -61,8 +61,8 @@ Deno.test("demo folder: an error says where none can be made and what to do", as
 const here = (more: Partial<Surroundings> & { there?: string[] } = {}): Surroundings => ({
   ...{
     execPath: "/usr/local/bin/sensorlog-agent",
-    denoVersion: "1.2.3",
-    cwd: "/home",
+    denoVersion: "9.0",
+    cwd: "/srv",
     path: ["/usr/local/bin", "/bin"],
   },
   isThere: (path) => (more.there ?? ["/usr/local/bin/sensorlog-agent"]).includes(path),
@@ -77,17 +77,17 @@ function status(surroundings: Surroundings): string {
 Deno.test("demo steps: the commands are those of the program that runs, as it is reached from here", () => {
   assert.equal(status(here()), "sensorlog-agent");
   assert.equal(status(here({ there: [] })), "/usr/local/bin/sensorlog-agent", "not on the path");
-  const other = { execPath: "/home/dist/sensorlog-agent-x86", there: [] };
+  const other = { execPath: "/srv/dist/sensorlog-agent-x86", there: [] };
   assert.equal(status(here(other)), "./dist/sensorlog-agent-x86");
-  assert.equal(status(here({ execPath: "/home/my dist/agent", there: [] })), "'./my dist/agent'");
+  assert.equal(status(here({ execPath: "/srv/my dist/agent", there: [] })), "'./my dist/agent'");
   const deno = { execPath: "/bin/deno", there: ["/bin/deno"] };
   assert.equal(status(here(deno)), "deno task agent");
   const older = { execPath: "/opt/deno", there: ["/bin/deno"] };
-  assert.equal(status(here(older)), `npx deno${"@"}1.2.3 task agent`, "the one on the path is another");
+  assert.equal(status(here(older)), `npx deno${"@"}9.0 task agent`, "the one on the path is another");
   const npx = "/x/_npx/1/node_modules/deno/deno";
   assert.equal(
     status(here({ execPath: npx, path: ["/x/_npx/1/node_modules/deno"], there: [npx] })),
-    `npx deno${"@"}1.2.3 task agent`,
+    `npx deno${"@"}9.0 task agent`,
   );
 });
 
