@@ -15,6 +15,8 @@ const drawMs = 200;
 const plainMs = 1_000;
 /** The other screen, no cursor, no line that breaks by itself; and back. */
 const enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l";
+/** Headings of the README. */
+const nextStep = 'README.md, "Five minutes" with a broker of your own, or "Without a cloud".';
 const leaveScreen = "\x1b[?7h\x1b[?25h\x1b[?1049l";
 
 /** Ends with 0 on Ctrl-C or after `--seconds`, when every reading is accounted for; else with 1. */
@@ -187,5 +189,3 @@ class DemoView {
     return performance.now() - this.#startMs;
   }
 }
-
-const nextStep = "README.md, or `run --help` to use it with sensors of your own.";

@@ -85,6 +85,8 @@ export class Board {
   readonly topics: TopicView[];
   /** The newest last. */
   readonly recent: Passing[] = [];
+  /** Readings at QoS 0, for which nobody wants an acknowledgement. */
+  unacknowledged = 0;
   readonly #own: number;
 
   constructor(sensors: Pick<Sensor, "topic" | "units">[]) {
@@ -99,6 +101,7 @@ export class Board {
     const { sequence, topic, qos } = reading;
     const unit = view.numbers.length === 1 ? ` ${view.numbers[0]!.unit}` : "";
     const text = `${textOf(reading)}${unit}`.trimEnd();
+    if (qos === 0) this.unacknowledged++;
     this.recent.push({ sequence, topic, text, qos, arrivedMs: Date.parse(reading.arrived) });
     if (this.recent.length > recentMax) this.recent.shift();
   }

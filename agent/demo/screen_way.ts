@@ -17,14 +17,19 @@ const boxLeast = 17;
 const boxMost = 34;
 const nameColumns = 14;
 
-function stations({ snapshot, acknowledgedAfterMs, output }: Model): Station[] {
+function stations({ snapshot, acknowledgedAfterMs, output, board }: Model): Station[] {
   const clients = snapshot?.subscriber.clients ?? 0;
   const waiting = output?.waiting ?? 0;
+  const { unacknowledged } = board;
   const after = acknowledgedAfterMs === undefined ? "PUBACK" : `after ${timeText(acknowledgedAfterMs)}`;
   return [
     { place: "received", name: "received", remark: `${clients} ${clients === 1 ? "client" : "clients"}` },
     { place: "onDisk", name: "on disk", remark: "fdatasync" },
-    { place: "acknowledged", name: "acknowledged", remark: after },
+    {
+      place: "acknowledged",
+      name: "acknowledged",
+      remark: unacknowledged === 0 ? after : `${countText(unacknowledged)} at QoS 0`,
+    },
     {
       place: "inStore",
       name: "in the store",

@@ -44,7 +44,7 @@ export function stepsFor(url: string, configFile: string, here: Surroundings): S
   return [
     {
       command: `${client} -h ${hostname} -p ${port} -q 1 -t my/desk -m 21.5`,
-      what: "a reading of your own: it appears above",
+      what: "a reading of your own: it shows up here",
     },
     { command: `${agent} status ${config}`, what: "what the agent says of itself" },
     { command: `${agent} tail ${config}`, what: "readings as they come" },

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { basename, dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { agentBinary } from "../lab/agent.ts";
 import { finish } from "../lab/command.ts";
 import { projectDir } from "../lab/paths.ts";
@@ -20,6 +20,11 @@ Deno.test("demo: in a pipe plain lines, and after --seconds every reading is acc
   assert.ok(took! >= 8 && took === stored && stored === confirmed, stdout);
   assert.match(stdout, /\d s: \d+ received, \d+ on disk, \d+ acknowledged, \d+ in the store; greenhouse\//);
   assert.ok(!stdout.includes("\x1b"));
+  const readme = Deno.readTextFileSync(join(projectDir, "README.md"));
+  const headings = [.../Next: README\.md, .*/.exec(stdout)![0].matchAll(/"([^"]+)"/g)].map((match) =>
+    match[1]!
+  );
+  assert.ok(headings.length > 0 && headings.every((one) => readme.includes(`\n## ${one}`)), headings.join());
 });
 
 Deno.test("demo: without any network but the machine's own loopback", async () => {

@@ -92,6 +92,7 @@ Deno.test("demo screen: in a tall window each of the last readings shows how far
   assert.match(ways[0]!, /\.789 {2}a\/b {2}1 +disk ▶ acknowledged ▶ stored$/);
   assert.match(ways[1]!, / \{"x":"y"\} +disk ▶ acknowledged$/);
   assert.match(ways[2]!, / 3 +disk$/, "QoS 0 has no acknowledgement");
+  assert.match(lines.join("\n"), /│ 1 at QoS 0 +│/);
 });
 
 Deno.test("demo screen: without colour there is no escape sequence, with it each is ended", () => {
