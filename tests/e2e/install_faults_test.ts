@@ -116,6 +116,33 @@ Deno.test("install: where it does not fit or can't finish, it says so and leaves
   });
 });
 
+Deno.test("install: a configuration and a user from before are taken as they are; one that is not valid stops it first", async () => {
+  await using container = await bare();
+  await container.succeed("useradd", ["--system", "--shell", "/usr/sbin/nologin", "sensorlog"]);
+  await container.succeed("sh", ["-c", "umask 077; mkdir /etc/sensorlog; echo secret > /etc/sensorlog/pass"]);
+  const file = join(container.root, "etc/sensorlog/agent.yaml");
+  const own = "plant: old\nmqtt:\n  url: mqtt://127.0.0.1:1883\n  username: a\n  password_file: pass\n";
+  await Deno.writeTextFile(file, `${own}nonsense: 1\n`);
+  const before = await listing(container.root);
+  const wrong = await call(container, ["install"]);
+  assert.deepEqual([wrong.code, /agent\.yaml:6:1: nonsense: there is no such key/.test(wrong.stderr)], [
+    2,
+    true,
+  ]);
+  assertSame(await listing(container.root), before, "nothing is done");
+
+  await Deno.writeTextFile(file, own);
+  await succeedIn(container, ["install"]);
+  assert.equal(await Deno.readTextFile(file), own);
+  const text = await container.succeed("cat", [`/etc/systemd/system/${unit}`]);
+  assert.match(text, /^LoadCredential=pass:\/etc\/sensorlog\/pass$/m);
+  const { stdout } = await container.finish("/usr/local/bin/sensorlog-agent", ["status", "--json"]);
+  assert.equal(JSON.parse(stdout).plant, "old");
+  const output = await succeedIn(container, ["uninstall", "--purge", "--yes"]);
+  assert.match(output, /user and group sensorlog: kept\n.*did not make this user/);
+  await container.succeed("id", ["sensorlog"]);
+});
+
 Deno.test("install --root: an image that boots into a running agent; nothing of this machine is touched", async () => {
   await using container = await Container.create();
   const { root } = container;
