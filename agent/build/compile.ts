@@ -9,12 +9,13 @@ import { denortFromPackage, keptDenort, sha256, type Target, targets } from "./d
 
 /**
  * V8 favours memory: the heap grows by little before it is collected. That costs CPU in shipping and halves the memory.
+ * The local store's thread collects its garbage when it has time, and must be allowed to.
  * No code cache: it would stand in the machine's temporary folder under a name that any user can write first, and what
  * that user put there would run.
  */
 const compileFlags = [
   ...["--no-check", "--no-config", "--no-prompt", "--no-code-cache", "-A"],
-  "--v8-flags=--optimize-for-size",
+  "--v8-flags=--optimize-for-size,--expose-gc",
 ];
 
 /** How long `deno compile` may take when it must fetch denort, in ms. */

@@ -4,6 +4,7 @@
  */
 import { OperationError } from "../base/errors.ts";
 import { storeTendMs } from "../limits.ts";
+import type { PackedBatch } from "./local_batch.ts";
 import { StoreHost } from "./local_host.ts";
 import type { Answer, Failure, Order } from "./local_thread.ts";
 
@@ -15,6 +16,9 @@ const scope = globalThis as unknown as {
 let host: StoreHost | undefined;
 let told = "";
 let timer: ReturnType<typeof setTimeout> | undefined;
+let batches = 0;
+/** Garbage of so many batches is worth a collection, which takes some milliseconds. */
+const batchesToCollect = 20;
 let turn: Promise<void> = Promise.resolve();
 
 scope.onmessage = ({ data }) => {
@@ -39,12 +43,30 @@ async function run(order: Order): Promise<void> {
       await host.open();
       return tendIn(0);
     case "write":
-      host?.write(order.batch, order.synchronised);
+      try {
+        batches++;
+        host?.write(order.batch, order.synchronised);
+      } finally {
+        discard(order.batch);
+      }
       return tendIn(0);
     case "close":
       clearTimeout(timer);
       return host?.close();
   }
+}
+
+/** Frees the memory of a batch at once; the garbage collector would let many of them gather. */
+function discard({ numbers, bytes }: PackedBatch): void {
+  numbers.buffer.transfer(0);
+  bytes.buffer.transfer(0);
+}
+
+/** V8 favours growing over collecting; here nobody waits, and the process is to stay small. Not everywhere on offer. */
+function collectGarbage(): void {
+  if (batches < batchesToCollect) return;
+  batches = 0;
+  (globalThis as { gc?: () => void }).gc?.();
 }
 
 /** One step at a time, so that a batch need not wait long. */
@@ -54,6 +76,7 @@ function tendIn(timeMs: number): void {
     turn = turn.then(async () => {
       const more = await host!.tend();
       tellCondition();
+      if (!more) collectGarbage();
       tendIn(more ? 0 : storeTendMs);
     });
   }, timeMs);
