@@ -18,6 +18,8 @@ Deno.test("demo: in a pipe plain lines, and after --seconds every reading is acc
   assert.deepEqual([code, stderr], [0, ""]);
   const [, took, stored, confirmed] = sum.exec(stdout)!.map(Number);
   assert.ok(took! >= 8 && took === stored && stored === confirmed, stdout);
+  const acknowledged = [...stdout.matchAll(/(\d+) acknowledged/g)].map((match) => Number(match[1]));
+  assert.ok(acknowledged.at(-1)! >= 8 && acknowledged.at(-1)! <= took!, stdout);
   assert.match(stdout, /\d s: \d+ received, \d+ on disk, \d+ acknowledged, \d+ in the store; greenhouse\//);
   assert.ok(!stdout.includes("\x1b"));
   const readme = Deno.readTextFileSync(join(projectDir, "README.md"));
@@ -78,12 +80,13 @@ Deno.test("demo: on a terminal it draws in place; Ctrl-C is a key, so that a she
   const { shown } = typed;
   assert.ok(shown.startsWith(enter), JSON.stringify(shown.slice(0, 100)));
   const after = shown.slice(shown.lastIndexOf(leave) + leave.length);
-  assert.match(after, /^The demo ran for \d+ s and took/);
+  assert.match(after, /^The demo ran for \d+ m?s and took/);
   assert.match(after, sum);
   assert.match(after, /code 0\r\n/);
   assert.match(after, / echo /, "keys are echoed again");
   assert.match(after, /\nisig icanon/);
   assert.ok(!shown.includes("\x1b[2J"), "nothing is cleared");
+  assert.ok(!shown.slice(0, shown.lastIndexOf(leave)).includes("^C"), "no key is echoed into the picture");
 });
 
 Deno.test("demo: q ends it, too, and a new size of the window is followed at once", async () => {
