@@ -17,6 +17,7 @@ const batchReadings = 2_000;
 
 /** Fills the store of `dir`, which is made when it is not there; ids count from `first` on. */
 export async function fillStore(dir: string, samples: Iterable<Sample>, first = 1): Promise<void> {
+  await Deno.mkdir(dir, { recursive: true, mode: 0o700 });
   const settings = { dir, keepMs: undefined, maxSizeBytes: 2 ** 31, minFreeBytes: 0, spoolDir: dir };
   const store = await LocalStore.open(settings, Date.now(), false);
   try {
