@@ -112,17 +112,19 @@ class DemoView {
   /** Starts the plant and lets it run until the end is wanted. Throws why it can't go on. */
   async #start(): Promise<void> {
     const plant = this.#plant;
-    const url = await plant.start(this.place.configFile, this.version);
-    const timer = this.seconds === undefined ? undefined : setTimeout(() => this.end(), this.seconds * 1_000);
+    const ended = new Promise<void>((done) => {
+      if (this.#end.signal.aborted) done();
+      this.#end.signal.addEventListener("abort", () => done(), { once: true });
+    });
+    let timer: number | undefined;
     try {
+      const url = await Promise.race([plant.start(this.place.configFile, this.version), ended]);
+      if (url === undefined) return;
+      if (this.seconds !== undefined) timer = setTimeout(() => this.end(), this.seconds * 1_000);
       this.#steps = stepsFor(url, this.place.configFile, thisProcess());
       this.#url = url;
-      const ended = new Promise<void>((done) => {
-        if (this.#end.signal.aborted) done();
-        this.#end.signal.addEventListener("abort", () => done(), { once: true });
-      });
       if (!this.#inPlace) await outLines(this.terminal, introduction(url, this.#steps));
-      await Promise.race([this.#inPlace ? ended : this.#tell(), ended, plant.failed()]);
+      await Promise.race([this.#inPlace ? ended : this.#tell(), plant.failed()]);
     } finally {
       clearTimeout(timer);
       this.end();

@@ -8,6 +8,7 @@ import type { Sensor } from "./curves.ts";
 const rateWindowMs = 5_000;
 /** A place where something arrived within this long is shown as moving. */
 const movesMs = 400;
+const troubleMs = 15_000;
 
 /** A place on the way of the readings. */
 export interface Stage {
@@ -41,8 +42,7 @@ export class Model {
   snapshot: Snapshot | undefined;
   /** Median time from a sensor's publish to its PUBACK. */
   acknowledgedAfterMs: number | undefined;
-  /** The last line that the pipeline logged at warning or above. */
-  trouble: string | undefined;
+  #trouble = { text: "", untilMs: -Infinity };
   readonly #passages = Object.fromEntries(places.map((name) => [name, new Passage()])) as Record<
     PlaceName,
     Passage
@@ -60,6 +60,17 @@ export class Model {
     const inStore = this.output?.confirmed ?? 0;
     const { received, acknowledged } = subscriber;
     this.stages = this.#stages({ received, onDisk: spool.stored, acknowledged, inStore }, nowMs);
+  }
+
+  /** A line that the pipeline logged at warning or above is shown for a while. */
+  noteTrouble(text: string, nowMs: number): void {
+    this.#trouble = { text, untilMs: nowMs + troubleMs };
+  }
+
+  /** The last such line; undefined when it is long ago, or alarms say what there is to say. */
+  trouble(nowMs: number): string | undefined {
+    const alarmed = (this.snapshot?.alarms.length ?? 0) > 0;
+    return alarmed || nowMs >= this.#trouble.untilMs ? undefined : this.#trouble.text;
   }
 
   get output(): OutputStatus | undefined {

@@ -23,7 +23,8 @@ export function plainLine(model: Model, elapsedMs: number, nowMs: number): strin
   const counts = `${countText(received.count)} received, ${countText(onDisk.count)} on disk, ` +
     `${countText(acknowledged.count)} acknowledged, ${countText(inStore.count)} in the store`;
   const alarms = (model.snapshot?.alarms ?? []).map(({ text }) => `! ${safeText(text)}`);
-  const troubles = alarms.length === 0 && model.trouble !== undefined ? [`! ${safeText(model.trouble)}`] : [];
+  const trouble = model.trouble(nowMs);
+  const troubles = trouble === undefined ? [] : [`! ${safeText(trouble)}`];
   const values = model.board.topics.filter(({ count }) => count > 0).map((view) => valueText(view, nowMs));
   return [`${Math.round(elapsedMs / 1_000)} s: ${counts}`, ...alarms, ...troubles, ...values].join("; ");
 }

@@ -33,7 +33,7 @@ export class Plant {
   /** Starts everything by the configuration in `configFile`. Returns the broker's URL. Throws OperationErrors. */
   async start(configFile: string, version: string): Promise<string> {
     assertLimits();
-    const log = new TroubleLog((text) => this.model.trouble = text);
+    const log = new TroubleLog((text) => this.model.noteTrouble(text, performance.now()));
     const settings = loadSettings(configFile);
     const machine = { files: realFiles, clock: this.#clock, log, version };
     const pipeline = this.#pipeline = await Pipeline.open(settings, machine);
@@ -43,7 +43,7 @@ export class Plant {
     this.#following.catch(() => {}); // `failed` tells
     this.#socket = await SocketServer.open(settings.socket, pipeline, log);
     const url = await this.#listening(pipeline, this.#running);
-    this.#sensors = await Sensors.connect(url);
+    this.#sensors = Sensors.start(url);
     return url;
   }
 

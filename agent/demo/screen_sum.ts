@@ -41,8 +41,8 @@ export function alarmLines(model: Model, paper: Paper): Line[] {
   );
 }
 
-/** What the log would have said, when no alarm says it. */
+/** What the log would have said. */
 export function troubleLine(model: Model, paper: Paper): Line[] {
-  if (model.trouble === undefined || (model.snapshot?.alarms.length ?? 0) > 0) return [];
-  return [paper.line().add(`! ${safeText(model.trouble)}`, "warn")];
+  const trouble = model.trouble(paper.nowMs);
+  return trouble === undefined ? [] : [paper.line().add(`! ${safeText(trouble)}`, "warn")];
 }

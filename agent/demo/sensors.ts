@@ -1,11 +1,12 @@
 /** The simulated sensors as MQTT clients: each with a connection of its own, at QoS 1. */
-import { connectAsync, type MqttClient } from "mqtt";
+import { connect, type MqttClient } from "mqtt";
 import { makeSensors, type Sensor } from "./curves.ts";
 
 /** Messages of a sensor that may wait for their PUBACK; beyond, it leaves out what it measures, as small devices do. */
 const unacknowledgedMax = 50;
 const timesKept = 40;
 const endPatienceMs = 1_000;
+const reconnectMs = 500;
 
 export class Sensors {
   readonly #clients: Connected[] = [];
@@ -14,16 +15,11 @@ export class Sensors {
 
   private constructor(private readonly startMs: number) {}
 
-  /** Connects them to the broker at `url`; they publish from now on. */
-  static async connect(url: string, random: () => number = Math.random): Promise<Sensors> {
+  /** Lets them connect to the broker at `url`, and again whenever they lose it; they publish from then on. */
+  static start(url: string, random: () => number = Math.random): Sensors {
     const all = new Sensors(performance.now());
-    try {
-      await Promise.all(makeSensors(random).map((sensor) => all.#add(sensor, url)));
-      return all;
-    } catch (error) {
-      await all.stop();
-      throw error;
-    }
+    for (const sensor of makeSensors(random)) all.#add(sensor, url);
+    return all;
   }
 
   /** The median of the last times from publish to PUBACK, ms; undefined before the first. */
@@ -37,16 +33,21 @@ export class Sensors {
     await Promise.all(this.#clients.map((client) => client.end()));
   }
 
-  async #add(sensor: Sensor, url: string): Promise<void> {
+  #add(sensor: Sensor, url: string): void {
     const clientId = `demo-${sensor.topic.replaceAll("/", "-")}`;
-    const mqtt = await connectAsync(url, { clientId, protocolVersion: 4, reconnectPeriod: 500 });
+    const mqtt = connect(url, {
+      clientId,
+      protocolVersion: 4,
+      reconnectPeriod: reconnectMs,
+      reconnectOnConnackError: true, // a full disk makes the broker refuse, until there is room
+    });
     const client = new Connected(mqtt, sensor.topic);
     this.#clients.push(client);
     const measure = () => {
       const payload = sensor.payload(performance.now() - this.startMs);
       if (payload !== undefined) client.publish(payload, (timeMs) => this.#note(timeMs));
     };
-    measure();
+    mqtt.once("connect", measure);
     this.#timers.push(setInterval(measure, sensor.everyMs));
   }
 

@@ -65,8 +65,11 @@ Deno.test("demo screen: a sum that does not hold is said, and an alarm with its 
   model.update(full, 62_000);
   assert.match(draw(model).join("\n"), /! the disk\\x1b\[2J is full; make room/);
   model.update(snapshotOf(100), 63_000);
-  model.trouble = "cursor can't be written";
-  assert.match(draw(model).join("\n"), /! cursor can't be written/);
+  model.noteTrouble("a client was disconnected", 60_000);
+  assert.match(draw(model).join("\n"), /! a client was disconnected/);
+  assert.doesNotMatch(draw(model, { nowMs: 90_000 }).join("\n"), /! /, "it is long ago");
+  model.update(full, 64_000);
+  assert.doesNotMatch(draw(model).join("\n"), /disconnected/, "the alarm says it");
 });
 
 Deno.test("demo screen: a reading is on disk first, then stored; who falls silent is called so, with the age", () => {
