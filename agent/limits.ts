@@ -14,8 +14,12 @@ export const truncatedPayloadBytes = 64 * KiB;
 export const payloadBytesMax = 4 * MiB;
 /** Bytes that the gate holds before it stops reading the socket; one batch is at most this plus one message. */
 export const gateBufferBytes = 256 * KiB;
-/** A read of at least this many bytes is followed by another one at once, if that need not wait: TLS hands out 4 KiB at a time. */
-export const gatherBytes = 2 * KiB;
+/**
+ * A read of at least this many bytes is followed by another one at once, if that need not wait: TLS hands out 4 KiB at a
+ * time. A plain connection hands out all there is, so what trickles in needs no second look there.
+ */
+export const gatherTlsBytes = 2 * KiB;
+export const gatherPlainBytes = 4 * KiB;
 /** A batch of at least this many bytes is "much": the next read follows at once, without `sync_window`. */
 export const largeBatchBytes = 32 * KiB;
 /** Largest record on disk: the largest payload with topic, properties and head. */
@@ -75,7 +79,7 @@ export const possibleGapsMax = 100;
 export const paceProbeMs = 4;
 export const paceCheckMs = 100;
 export const paceRunMs = 2_000;
-export const paceSkipMax = 16;
+export const paceSkipMax = 64;
 /** A read that waited longer than this shows that the pause before it held nothing up. */
 export const paceIdleMs = 1;
 /** Documents and bytes (before compression) of one bulk request. */
@@ -186,7 +190,10 @@ export function assertLimits(): void {
     [recordBytesMax + 4 * KiB < segmentBytes, "the largest record fits in a segment"],
     [spoolReadBytes < recordBytesMax, "an ordinary read of a segment takes less than the largest record"],
     [resyncBytesMax > segmentBytes, "a search behind damage can pass a whole segment"],
-    [gatherBytes < largeBatchBytes, "a read that is followed by another is no large batch yet"],
+    [
+      gatherTlsBytes < gatherPlainBytes && gatherPlainBytes < largeBatchBytes,
+      "a read that is followed by another is no large batch yet",
+    ],
     [largeBatchBytes < gateBufferBytes, "a large batch is smaller than the gate's buffer"],
     [backoffFirstMs < backoffMaxMs, "backoff grows"],
     [2 * storeLogBytes < storeLeastBytes, "the store's log is smaller than the smallest store"],

@@ -62,13 +62,15 @@ export class SystemClock implements Clock {
   sleep(timeMs: number, signal?: AbortSignal): Promise<void> {
     return new Promise((done) => {
       if (signal?.aborted) return done();
-      const end = () => {
+      const abort = () => {
         clearTimeout(timer);
-        signal?.removeEventListener("abort", end);
         done();
       };
-      const timer = setTimeout(end, Math.min(Math.max(timeMs, 0), timerMsMax));
-      signal?.addEventListener("abort", end);
+      const timer = setTimeout(() => {
+        signal?.removeEventListener("abort", abort);
+        done();
+      }, Math.min(Math.max(timeMs, 0), timerMsMax));
+      signal?.addEventListener("abort", abort, { once: true });
     });
   }
 

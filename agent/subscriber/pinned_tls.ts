@@ -4,6 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { connect, type TLSSocket } from "node:tls";
+import { gatherTlsBytes } from "../limits.ts";
 import type { MqttSettings } from "../settings.ts";
 import type { Place, Transport } from "./transport.ts";
 
@@ -75,6 +76,7 @@ function pinFault(socket: TLSSocket, expected: string): string | undefined {
 
 /** A node socket, read only when asked: it is paused in between, so that the system's buffers fill up and not ours. */
 class SocketTransport implements Transport {
+  readonly gatherBytes = gatherTlsBytes;
   #chunk: Buffer | undefined;
   #ended = false;
   #failure: Error | undefined;

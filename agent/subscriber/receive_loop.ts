@@ -6,7 +6,7 @@ import { setImmediate } from "node:timers";
 import type { IConnackPacket } from "mqtt-packet";
 import type { Clock } from "../base/clock.ts";
 import { DiskFullError, LostSyncError, reasonOf } from "../base/errors.ts";
-import { gatherBytes, lingerBytesMax, lingerMs } from "../limits.ts";
+import { lingerBytesMax, lingerMs } from "../limits.ts";
 import type { Counters } from "./counters.ts";
 import type { Gate } from "./gate.ts";
 import type { Intake } from "./intake.ts";
@@ -97,7 +97,7 @@ export class ReceiveLoop {
 
   /** Waits for bytes and puts them into the buffer; or says why there will be none. */
   async #read(stop: AbortSignal): Promise<ReceiveEnd | undefined> {
-    const { clock, queued, intake } = this.parts;
+    const { transport, clock, queued, intake } = this.parts;
     // what came while the last batch was made durable has been read, and is taken before the end
     const over = () => stop.aborted && typeof this.#reading?.count !== "number";
     if (over()) return { kind: "stopped" };
@@ -112,7 +112,7 @@ export class ReceiveLoop {
     queued.waited(this.#waitedMs);
     let count = this.#endRead(reading);
     if (count === null) return { kind: "end of stream" };
-    while (count !== null && count >= gatherBytes) count = await this.#gather();
+    while (count !== null && count >= transport.gatherBytes) count = await this.#gather();
     intake.beginBatch();
     return undefined;
   }

@@ -1,12 +1,14 @@
 /** The connection to the broker: TCP, TLS checked against a CA and the broker's name, or TLS checked by a pin. */
 import type { Clock } from "../base/clock.ts";
 import { OperationError, reasonOf } from "../base/errors.ts";
-import { brokerConnectMs } from "../limits.ts";
+import { brokerConnectMs, gatherPlainBytes, gatherTlsBytes } from "../limits.ts";
 import type { MqttSettings } from "../settings.ts";
 import { connectPinned } from "./pinned_tls.ts";
 
 /** An open connection. */
 export interface Transport {
+  /** A read of at least this many bytes may have left more behind that need not be waited for. */
+  readonly gatherBytes: number;
   /** Waits for bytes and puts them into `into`; returns how many, null at the end of the stream. */
   read(into: Uint8Array): Promise<number | null>;
   /** Writes all of `bytes`. One call at a time. */
@@ -81,7 +83,7 @@ function open(settings: MqttSettings, place: Place, signal: AbortSignal): Promis
 async function openTcp({ hostname, port }: Place, signal: AbortSignal): Promise<Transport> {
   const connection = await Deno.connect({ hostname, port, signal });
   connection.setNoDelay(true);
-  return new DenoTransport(connection);
+  return new DenoTransport(connection, gatherPlainBytes);
 }
 
 async function openTls(
@@ -97,7 +99,7 @@ async function openTls(
     ...(caPem === undefined ? {} : { caCerts: [caPem] }),
     ...(certificatePem === undefined || key === undefined ? {} : { cert: certificatePem, key: key.read() }),
   });
-  const transport = new DenoTransport(connection);
+  const transport = new DenoTransport(connection, gatherTlsBytes);
   const abandon = () => transport.close();
   signal.addEventListener("abort", abandon);
   try {
@@ -162,7 +164,7 @@ function connectError(place: Place, cause: string, from: unknown): OperationErro
 class DenoTransport implements Transport {
   #closed = false;
 
-  constructor(private readonly connection: Deno.Conn) {}
+  constructor(private readonly connection: Deno.Conn, readonly gatherBytes: number) {}
 
   read(into: Uint8Array): Promise<number | null> {
     return this.connection.read(into);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { gateBufferBytes } from "../../agent/limits.ts";
+import { gateBufferBytes, gatherPlainBytes, gatherTlsBytes } from "../../agent/limits.ts";
 import { Counters } from "../../agent/subscriber/counters.ts";
 import { Gate } from "../../agent/subscriber/gate.ts";
 import { Intake } from "../../agent/subscriber/intake.ts";
@@ -16,6 +16,7 @@ import { bytesOf, connack, readByReference } from "./mqtt_packets.ts";
 
 /** A connection that hands out the given pieces one per read, and then waits for more. */
 class Pieces {
+  gatherBytes = gatherTlsBytes;
   reads = 0;
   /** Reads that are waiting. */
   waiting = 0;
@@ -110,19 +111,22 @@ Deno.test("gate: what TLS hands out in small pieces is one batch, with one sync 
   assert.equal(wire.acknowledged, 2_000);
 });
 
-Deno.test("gate: a small piece is stored without a second look at the socket", async () => {
-  const { wire, spool, running } = new Setup();
-  wire.give(connack(4));
-  await waitUntil(() => wire.reads === 2, 1_000, "the second read");
-  const disk = Promise.withResolvers<void>();
-  spool.onCommit = () => disk.promise;
-  wire.give(piece(2, 200));
-  await new Promise((done) => setTimeout(done, 20));
-  assert.equal(wire.reads, 2);
-  disk.resolve();
-  wire.close();
-  await running;
-});
+for (const [gatherBytes, bytes] of [[gatherTlsBytes, 200], [gatherPlainBytes, 3_000]] as const) {
+  Deno.test(`gate: a piece below ${gatherBytes} bytes is stored without a second look at the socket`, async () => {
+    const { wire, spool, running } = new Setup();
+    wire.gatherBytes = gatherBytes;
+    wire.give(connack(4));
+    await waitUntil(() => wire.reads === 2, 1_000, "the second read");
+    const disk = Promise.withResolvers<void>();
+    spool.onCommit = () => disk.promise;
+    wire.give(piece(2, bytes));
+    await new Promise((done) => setTimeout(done, 20));
+    assert.equal(wire.reads, 2);
+    disk.resolve();
+    wire.close();
+    await running;
+  });
+}
 
 Deno.test("gate: what comes while the disk is waited for is the next batch, and no more than the buffer is read of it", async () => {
   const { wire, spool, counters, running } = new Setup();
