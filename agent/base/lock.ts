@@ -19,41 +19,52 @@ export function lockFolder(dir: string): Promise<Lock> {
   return Promise.resolve().then(() => takeLock(join(dir, "lock")));
 }
 
+/** The lock of a file that is there (flock(2)), at once or not at all. It lasts until `release` or the process's end. */
+export function lockFile(path: string): Lock | "taken" | "impossible" {
+  const descriptor = libc === undefined ? -1 : libc.open(cString(path), readOnlyCloseOnExec);
+  if (libc === undefined || descriptor < 0) return "impossible";
+  if (libc.flock(descriptor, exclusiveAtOnce) !== 0) {
+    libc.close(descriptor);
+    return "taken";
+  }
+  let held = true;
+  return {
+    release() {
+      if (held) libc!.close(descriptor);
+      held = false;
+    },
+  };
+}
+
 function takeLock(path: string): Lock {
   const file = openLockFile(path);
   try {
-    const descriptor = libc === undefined ? -1 : libc.open(cString(path), readOnlyCloseOnExec);
-    if (libc === undefined || descriptor < 0) {
+    const lock = lockFile(path);
+    if (lock === "impossible") {
       throw lockError(
         path,
         "the system offers no way to lock it",
         "use a file system and a C library that know flock",
       );
     }
-    if (libc.flock(descriptor, exclusiveAtOnce) !== 0) {
-      libc.close(descriptor);
+    if (lock === "taken") {
       throw lockError(
         path,
         `${ownerOf(path)} has it`,
         "stop that one first, or give this one a spool.dir of its own",
       );
     }
-    let held = true;
-    const release = () => {
-      if (held) libc!.close(descriptor);
-      held = false;
-    };
     try {
       file.truncateSync(0);
       writeAll(file, `${Deno.pid}\n`);
     } catch (error) {
       if (!isFull(error)) {
-        release();
+        lock.release();
         throw lockError(path, reasonOf(error), "check the folder's disk");
       }
       // on a full disk the lock holds all the same; only its owner's number can't be read
     }
-    return { release };
+    return lock;
   } finally {
     file.close();
   }

@@ -2,8 +2,8 @@
 import { basename, dirname } from "node:path";
 import { errorCode, OperationError, reasonOf } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
+import { type Lock, lockFile } from "../base/lock.ts";
 
-const lockPatienceMs = 300;
 const encoder = new TextEncoder();
 
 export class ExportFile {
@@ -14,23 +14,29 @@ export class ExportFile {
     readonly path: string,
     private readonly part: string,
     private readonly file: Deno.FsFile,
+    /** Undefined on a disk without locks. */
+    private readonly lock: Lock | undefined,
   ) {}
 
   /**
    * Begins `path`, readable for its owner only. What stands there stays until `finish`. What an export that was killed
    * left is removed. Throws OperationError: no such folder, not allowed, not a plain file, written by another export.
    */
-  static async create(path: string): Promise<ExportFile> {
+  static create(path: string): Promise<ExportFile> {
+    return Promise.resolve().then(() => ExportFile.#begin(path));
+  }
+
+  static #begin(path: string): ExportFile {
     const target = targetOf(path);
     const part = `${target}.part`;
     let file = createNew(part);
     if (file === undefined) {
-      await removeAbandoned(part);
+      removeAbandoned(part);
       file = createNew(part);
     }
     if (file === undefined) throw fault(part, "another export writes this file", otherName);
-    await lockAtOnce(file);
-    return new ExportFile(target, part, file);
+    const lock = lockFile(part);
+    return new ExportFile(target, part, file, typeof lock === "string" ? undefined : lock);
   }
 
   /** Throws OperationError: the disk is full, or fails. */
@@ -56,20 +62,24 @@ export class ExportFile {
     } catch (error) {
       throw this.#failure(error);
     }
-    this.#closed = true;
-    this.file.close();
+    this.#close();
   }
 
   /** Leaves nothing behind; after `finish` it does nothing. */
   discard(): void {
     if (this.#closed) return;
-    this.#closed = true;
     try {
       if (sameFile(this.file.statSync(), Deno.lstatSync(this.part))) Deno.removeSync(this.part);
     } catch {
       // it is gone already
     }
+    this.#close();
+  }
+
+  #close(): void {
+    this.#closed = true;
     this.file.close();
+    this.lock?.release();
   }
 
   #failure(error: unknown): OperationError {
@@ -120,31 +130,19 @@ function createNew(part: string): Deno.FsFile | undefined {
 }
 
 /** Removes the file of an export that was killed; one that is being written is locked by its writer and stays. */
-async function removeAbandoned(part: string): Promise<void> {
+function removeAbandoned(part: string): void {
   if (!Deno.lstatSync(part).isFile) {
     throw fault(part, "this is no plain file", "remove it, or name another file");
   }
-  let file: Deno.FsFile;
-  try {
-    file = Deno.openSync(part, { write: true });
-  } catch (error) {
-    throw fault(part, reasonOf(error), "remove it, or name another file", error);
+  const lock = lockFile(part);
+  if (lock === "impossible") {
+    throw fault(part, "it can't be opened, or not be locked", "remove it, or name another file");
   }
+  if (lock === "taken") return;
   try {
-    if (await lockAtOnce(file)) Deno.removeSync(part);
+    Deno.removeSync(part);
   } finally {
-    file.close();
-  }
-}
-
-/** Whether the lock could be had. Disks without locks say no. */
-async function lockAtOnce(file: Deno.FsFile): Promise<boolean> {
-  let timer: number | undefined;
-  const late = new Promise<boolean>((done) => timer = setTimeout(() => done(false), lockPatienceMs));
-  try {
-    return await Promise.race([file.lock(true).then(() => true, () => false), late]);
-  } finally {
-    clearTimeout(timer);
+    lock.release();
   }
 }
 

@@ -39,26 +39,21 @@ Deno.test("export: a file is there whole under its name, or as it was before", a
   });
 });
 
-// a lock that was refused goes on waiting until the file is closed, a moment after the test
-Deno.test(
-  "export: what a killed export left is replaced; what one is writing is not",
-  { sanitizeOps: false },
-  async () => {
-    await withFolder(async (dir) => {
-      const path = join(dir, "a.csv");
-      await Deno.writeTextFile(`${path}.part`, "left by a kill, and longer than what comes");
-      const first = await ExportFile.create(path);
-      await assert.rejects(
-        ExportFile.create(path),
-        /a\.csv\.part: another export writes this file; wait for that one/,
-      );
-      await first.write("first");
-      await first.finish();
-      assert.equal(await Deno.readTextFile(path), "first");
-      assert.deepEqual(names(dir), ["a.csv"]);
-    });
-  },
-);
+Deno.test("export: what a killed export left is replaced; what one is writing is not", async () => {
+  await withFolder(async (dir) => {
+    const path = join(dir, "a.csv");
+    await Deno.writeTextFile(`${path}.part`, "left by a kill, and longer than what comes");
+    const first = await ExportFile.create(path);
+    await assert.rejects(
+      ExportFile.create(path),
+      /a\.csv\.part: another export writes this file; wait for that one/,
+    );
+    await first.write("first");
+    await first.finish();
+    assert.equal(await Deno.readTextFile(path), "first");
+    assert.deepEqual(names(dir), ["a.csv"]);
+  });
+});
 
 Deno.test("export: a file that somebody took away meanwhile is not taken for ours", async () => {
   await withFolder(async (dir) => {
