@@ -71,7 +71,24 @@ Deno.test("broker: without a status topic queued messages end with the first qui
   assert.doesNotMatch(broker.log, /Received PUBLISH from agent/);
 });
 
-Deno.test("broker: restarted in the middle of handshakes, everything arrives, in order", async () => {
+/**
+ * How many messages the broker sent to the agent again although it had sent their PUBREL, which MQTT 4.3.3 forbids:
+ * Mosquitto 2.0.11 does so for what goes beyond its window when it is restarted amid handshakes (see agent/README.md).
+ */
+function repeatedAfterRelease(log: string): number {
+  const released = new Set<string>();
+  let repeated = 0;
+  for (const line of log.split("\n")) {
+    const release = /Sending PUBREL to agent \(m(\d+)\)/.exec(line)?.[1];
+    if (release !== undefined) released.add(release);
+    const publish = /Sending PUBLISH to agent \(d([01]), q2, r0, m(\d+)/.exec(line);
+    if (publish === null) continue;
+    if (released.delete(publish[2]!) && publish[1] === "1") repeated++; // with DUP 0 it is the id's next message
+  }
+  return repeated;
+}
+
+Deno.test("broker: restarted in order, everything at QoS 2 arrives in order, and once unless the broker itself repeats what it released", async () => {
   await using broker = await startMosquitto();
   await using agent = await TestAgent.start({ url: broker.url });
   await agent.connected();
@@ -80,8 +97,8 @@ Deno.test("broker: restarted in the middle of handshakes, everything arrives, in
   await agent.until("the connection back", ({ reconnects }) => reconnects === 1);
   await publish(broker.port, numbers(500, 600));
   await waitUntil(() => new Set(agent.payloads()).size === 600, 30_000, "all of them");
-  // Mosquitto 2.0.11, ended while handshakes are under way, sometimes repeats what it had released (see agent/README.md)
   assert.deepEqual([...new Set(agent.payloads())], numbers(0, 600));
+  assert.equal(agent.payloads().length, 600 + repeatedAfterRelease(broker.log));
   assert.equal(agent.status.sessionPresent, true);
 });
 

@@ -137,7 +137,7 @@ export class TestAgent implements AsyncDisposable {
   }
 
   /** Waits until the status is as wanted. */
-  until(what: string, holds: (status: SubscriberStatus) => boolean, timeoutMs = 45_000): Promise<unknown> {
+  until(what: string, holds: (status: SubscriberStatus) => boolean, timeoutMs = 10_000): Promise<unknown> {
     return waitUntil(() => holds(this.status), timeoutMs, what, {
       everyMs: 5,
       explain: () => `${JSON.stringify(this.status, null, 1)}\n${this.log.text}`,

@@ -5,11 +5,8 @@ export function delay(ms: number): Promise<void> {
   return new Promise((done) => setTimeout(done, ms));
 }
 
-/** Deadlines end what hangs; on a busy machine what works may take some times longer. */
-const patience = 3;
-
 /**
- * Asks `predicate` every `everyMs` until it answers with something truthy, and returns that. Throws after three times `timeoutMs`:
+ * Asks `predicate` every `everyMs` until it answers with something truthy, and returns that. Throws after `timeoutMs`:
  * what was waited for, how long, the last answer or error, and what `explain` adds (a log, a status).
  */
 export async function waitUntil<T>(
@@ -28,14 +25,12 @@ export async function waitUntil<T>(
     } catch (error) {
       last = error;
     }
-    if (performance.now() - startMs > patience * timeoutMs) break;
+    if (performance.now() - startMs > timeoutMs) break;
     await delay(options.everyMs ?? 50);
   }
   const shown = last instanceof Error
     ? `${last.name}: ${last.message}`
     : JSON.stringify(last) ?? String(last);
   const more = options.explain === undefined ? "" : `\n${await options.explain()}`;
-  throw new Error(
-    `waited ${patience * timeoutMs} ms in vain for: ${what}\nlast answer: ${shown.slice(0, 2000)}${more}`,
-  );
+  throw new Error(`waited ${timeoutMs} ms in vain for: ${what}\nlast answer: ${shown.slice(0, 2000)}${more}`);
 }
