@@ -13,24 +13,29 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get -qq -o DPkg::Lock::Timeout=300 update
 apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
-for service in mosquitto rsyslog; do
+for service in mosquitto rsyslog tinyproxy; do
   case " $* " in *" $service "*) systemctl disable --quiet "$service" 2>/dev/null || : ;; esac
 done
 `;
 
-async function isInstalled(name: string): Promise<boolean> {
+/** Names of those that this machine lacks. */
+async function missingOf(names: string[]): Promise<string[]> {
+  const missing: string[] = [];
   try {
-    return (await finish("dpkg-query", ["-W", "-f", "${db:Status-Status}", name])).stdout === "installed";
+    for (const name of names) {
+      const { stdout } = await finish("dpkg-query", ["-W", "-f", "${db:Status-Status}", name]);
+      if (stdout !== "installed") missing.push(name);
+    }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new Error(`this is not Debian or a derivative: bring the like of ${name} yourself`);
+    throw new Error(`this is not Debian or a derivative: bring the like of ${names.join(" ")} yourself`);
   }
+  return missing;
 }
 
 /** Brings those that are missing; throws an error that says what to install when it can't. */
 export async function installDebian(names: string[], say: (line: string) => void): Promise<void> {
-  const missing: string[] = [];
-  for (const name of names) if (!await isInstalled(name)) missing.push(name);
+  const missing = await missingOf(names);
   if (missing.length === 0) return;
   const asRoot = isRoot ? [] : ["sudo", "-n"];
   if (!isRoot && (await finish("sudo", ["-n", "true"]).catch(() => undefined))?.code !== 0) {

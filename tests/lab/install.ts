@@ -1,11 +1,12 @@
 /**
- * `deno task lab:install`: everything the tests need beyond Deno. Debian packages (as root or by passwordless sudo) and
- * an Elasticsearch from Maven Central with a small plugin of ours, and a Debian to boot. Says nothing and does nothing when all is there;
- * may run several times at once.
+ * `deno task lab:install`: everything the tests need beyond Deno. Debian packages (as root or by passwordless sudo),
+ * an Elasticsearch from Maven Central with a small plugin of ours, and a Debian to boot. Says nothing and does nothing when
+ * all is there; may run several times at once.
  */
 import { join } from "node:path";
 import { baseSystem } from "./base_system.ts";
-import { succeed } from "./command.ts";
+import { finish, succeed } from "./command.ts";
+import { installDebian } from "./debian.ts";
 import { exclusively } from "./exclusively.ts";
 import { cacheDir, elasticsearchHome, elasticsearchVersion, isRoot, javaHome, projectDir } from "./paths.ts";
 
@@ -31,57 +32,9 @@ const packages = [
 
 type Say = (line: string) => void;
 
-/** Installs without starting the services that come with the packages, now or at the next boot. */
-const aptScript = `set -eu
-policy=/usr/sbin/policy-rc.d
-if [ ! -e "$policy" ]; then
-  printf '#!/bin/sh\\nexit 101\\n' >"$policy"
-  chmod 755 "$policy"
-  trap 'rm -f "$policy"' EXIT
-fi
-export DEBIAN_FRONTEND=noninteractive
-apt-get -qq -o DPkg::Lock::Timeout=300 update
-apt-get -qq -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
-for service in mosquitto tinyproxy; do
-  case " $* " in *" $service "*) systemctl disable --quiet "$service" 2>/dev/null || : ;; esac
-done
-`;
-
-async function runs(program: string, ...args: string[]): Promise<boolean> {
-  try {
-    const command = new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "null" });
-    return (await command.output()).success;
-  } catch {
-    return false;
-  }
-}
-
-/** Names of the packages that this machine lacks. */
-async function missingPackages(): Promise<string[]> {
-  if (!await runs("dpkg-query", "--version")) {
-    throw new Error(`this is not Debian or a derivative: bring the like of ${packages.join(" ")} yourself`);
-  }
-  const missing: string[] = [];
-  for (const name of packages) {
-    const installed = new Deno.Command("dpkg-query", { args: ["-W", "-f", "${db:Status-Status}", name] });
-    const { stdout } = await installed.output();
-    if (new TextDecoder().decode(stdout) !== "installed") missing.push(name);
-  }
-  // pip of any origin will do: `deno task compile` may need it
-  if (!await runs("pip3", "--version")) missing.push("python3-pip");
-  return missing;
-}
-
-async function installPackages(say: Say): Promise<void> {
-  const missing = await missingPackages();
-  if (missing.length === 0) return;
-  const asRoot = isRoot ? [] : ["sudo", "-n"];
-  if (!isRoot && !await runs("sudo", "-n", "true")) {
-    throw new Error(`install these as root, then try again: apt-get install ${missing.join(" ")}`);
-  }
-  say(`installing ${missing.join(" ")}`);
-  const [program, ...args] = [...asRoot, "sh", "-c", aptScript, "sh", ...missing] as [string, ...string[]];
-  await succeed(program, args);
+/** pip of any origin will do: `deno task compile` may need it. */
+async function hasPip(): Promise<boolean> {
+  return await finish("pip3", ["--version"]).then(({ code }) => code === 0, () => false);
 }
 
 async function fingerprint(...paths: string[]): Promise<string> {
@@ -125,7 +78,7 @@ async function prepareElasticsearch(say: Say): Promise<void> {
 
 /** Brings everything, telling what takes long. Throws an error of one line that says what to do when it can't. */
 export async function install(say: Say): Promise<void> {
-  await installPackages(say);
+  await installDebian(await hasPip() ? packages : [...packages, "python3-pip"], say);
   await prepareElasticsearch(say);
   if (isRoot) await baseSystem(say); // without root the tests on a booted systemd say what they need
 }
