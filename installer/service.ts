@@ -76,12 +76,7 @@ export async function kill(service: Service): Promise<void> {
 
 /** The process that is well, or why none is. */
 async function look(service: Service, version: string | undefined): Promise<{ pid: number } | string> {
-  const shown = await service.run("systemctl", [
-    "show",
-    unitName,
-    "--property=ActiveState,SubState,Result,MainPID,NRestarts",
-  ]);
-  const facts = Object.fromEntries(shown.stdout.trim().split("\n").map((line) => line.split("=", 2)));
+  const facts = await unitFacts(service.run, ["ActiveState", "SubState", "Result", "MainPID"]);
   if (facts.ActiveState !== "active") {
     const result = facts.Result === "success" ? "" : `, the last time it ended with ${facts.Result}`;
     return `systemd says ${facts.ActiveState} (${facts.SubState})${result}`;
@@ -93,6 +88,12 @@ async function look(service: Service, version: string | undefined): Promise<{ pi
     return `it answers as version ${answer.version}, not as ${version}`;
   }
   return { pid: answer.pid };
+}
+
+/** Properties of the unit by name, as systemctl(1) shows them; none where there is no systemd. */
+export async function unitFacts(run: RunProgram, properties: string[]): Promise<Record<string, string>> {
+  const { stdout } = await run("systemctl", ["show", unitName, `--property=${properties.join(",")}`]);
+  return Object.fromEntries(stdout.trim().split("\n").map((line) => line.split("=", 2)));
 }
 
 /** The last lines that the service has logged, for an error. */

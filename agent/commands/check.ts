@@ -1,4 +1,5 @@
 /** `check`: configuration, disk, clock, broker and outputs, line by line, with what to do. Changes nothing. */
+import { runProgram } from "../../installer/run_program.ts";
 import { safeJson, safeText } from "../base/display.ts";
 import { ConfigError, OperationError, reasonOf } from "../base/errors.ts";
 import { Logger } from "../base/logger.ts";
@@ -12,7 +13,7 @@ import { examineBroker } from "./check_broker.ts";
 import { examineCertificate } from "./check_certificate.ts";
 import { examineCards, examineFiles } from "./check_files.ts";
 import { examineClock, examineSpool, runningAgent } from "./check_machine.ts";
-import { askSystem, examineService } from "./check_service.ts";
+import { examineService } from "./check_service.ts";
 import type { CommonOptions, Host } from "./program.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -39,7 +40,7 @@ export async function check({ terminal, version }: Host, options: CommonOptions)
   await clock.close(); // with the answer to whether it is synchronised
   const agent = await runningAgent(settings.socket);
   await report.section("files", () => Promise.resolve(examineFiles(settings)));
-  await report.section("service", () => examineService(askSystem, version, agent.version));
+  await report.section("service", () => examineService(runProgram, version, agent.version));
   await report.section("spool", () => examineSpool(settings, agent));
   await report.section("card", () => Promise.resolve(examineCards()));
   await report.section("clock", () => Promise.resolve(examineClock(clock)));

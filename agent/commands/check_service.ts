@@ -1,10 +1,7 @@
 /** The service's part of `check`: whether systemd knows it, starts it at boot, and runs what is installed. */
+import { type RunProgram, unitFacts } from "../../installer/service.ts";
+import { unitName } from "../../installer/units.ts";
 import type { Finding } from "../shipper/output.ts";
-
-export const unitName = "sensorlog-agent.service";
-
-/** Runs a program and returns its standard output; undefined when it can't be run or fails. */
-export type Ask = (program: string, args: string[]) => Promise<string | undefined>;
 
 const properties = [
   "LoadState",
@@ -21,12 +18,11 @@ const properties = [
  * binary.
  */
 export async function examineService(
-  ask: Ask,
+  run: RunProgram,
   version: string,
   runningVersion: string | undefined,
 ): Promise<Finding[]> {
-  const shown = await ask("systemctl", ["show", unitName, `--property=${properties.join(",")}`]);
-  const facts = Object.fromEntries((shown ?? "").trim().split("\n").map((line) => line.split("=", 2)));
+  const facts = await unitFacts(run, properties);
   if (facts.LoadState !== "loaded") return [];
   const findings = [activity(facts), ...startAtBoot(facts)];
   if (facts.NeedDaemonReload === "yes") {
@@ -63,15 +59,3 @@ function startAtBoot({ UnitFileState }: Record<string, string>): Finding[] {
     remedy: `sudo systemctl enable ${unitName}`,
   }];
 }
-
-/** Asks the system, briefly. */
-export const askSystem: Ask = async (program, args) => {
-  try {
-    const signal = AbortSignal.timeout(10_000);
-    const command = new Deno.Command(program, { args, stdin: "null", stderr: "null", signal });
-    const { success, stdout } = await command.output();
-    return success ? new TextDecoder().decode(stdout) : undefined;
-  } catch {
-    return undefined; // no systemd here
-  }
-};

@@ -7,6 +7,7 @@ import { places, planInstall } from "../../installer/plan.ts";
 import { InstallRecord } from "../../installer/record.ts";
 import { runProgram } from "../../installer/run_program.ts";
 import { lastLines, restart, unhealthy } from "../../installer/service.ts";
+import { unitName } from "../../installer/units.ts";
 import { sumOf } from "../../installer/kinds.ts";
 import { ConfigError, OperationError, reasonOf } from "../base/errors.ts";
 import { type Answered, type AnswerFlags, askFor, fromFlags, hasAnswers } from "./install_answers.ts";
@@ -15,7 +16,7 @@ import { wishOf } from "./install_wish.ts";
 import type { CommonOptions, Host } from "./program.ts";
 import { type Questions, questionsOf } from "./questions.ts";
 import { status } from "./status.ts";
-import { serviceOf } from "./upgrade.ts";
+import { serviceOf } from "./installed_service.ts";
 
 export interface InstallOptions extends CommonOptions, AnswerFlags {
   dryRun?: boolean;
@@ -124,7 +125,7 @@ async function start({ version }: Host, say: (line: string) => Promise<void>): P
   if (why === undefined) return;
   const log = await lastLines(service, 5);
   throw new OperationError({
-    ...{ operation: "start the service", place: "sensorlog-agent.service" },
+    ...{ operation: "start the service", place: unitName },
     cause: `within ${healthyMs / 1_000} s it was not well: ${why}${log === "" ? "" : `; it logged: ${log}`}`,
     remedy: "journalctl -u sensorlog-agent shows more",
   });

@@ -10,7 +10,7 @@ import { assertPlaces } from "./install.ts";
 import { StepReport } from "./install_report.ts";
 import type { CommonOptions, Host } from "./program.ts";
 import { type Questions, questionsOf } from "./questions.ts";
-import { serviceOf } from "./upgrade.ts";
+import { serviceOf } from "./installed_service.ts";
 
 export interface UninstallOptions extends CommonOptions {
   dryRun?: boolean;

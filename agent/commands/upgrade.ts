@@ -1,15 +1,9 @@
 /** `upgrade`: another binary in place of the installed one. */
-import { runProgram } from "../../installer/run_program.ts";
-import { type Answer, type Service } from "../../installer/service.ts";
+import { places, unitPath } from "../../installer/plan.ts";
 import { upgrade as upgradeTo } from "../../installer/upgrade.ts";
 import { OperationError } from "../base/errors.ts";
-import { defaultPath, socketOf } from "../config.ts";
-import type { Snapshot } from "../status/snapshot.ts";
-import { SocketClient } from "../status/socket_client.ts";
+import { serviceOf } from "./installed_service.ts";
 import type { CommonOptions, Host } from "./program.ts";
-
-export const installedBinary = "/usr/local/bin/sensorlog-agent";
-const unitFile = "/etc/systemd/system/sensorlog-agent.service";
 
 /** Ends with 0 when the new version runs, or is the installed one already. */
 export async function upgrade({ terminal }: Host, file: string, options: CommonOptions): Promise<number> {
@@ -17,8 +11,8 @@ export async function upgrade({ terminal }: Host, file: string, options: CommonO
   const say = (line: string) => terminal.out(`${line}\n`);
   const changed = await upgradeTo({
     file,
-    binary: installedBinary,
-    configFile: options.config ?? defaultPath,
+    binary: places.binary,
+    configFile: options.config ?? places.config,
     service: serviceOf(options.config),
     say,
   });
@@ -34,7 +28,7 @@ function assertInstalled(): void {
   if (Deno.uid() !== 0) {
     refuse(`user id ${Deno.uid()}`, "only root may do that", "sudo sensorlog-agent upgrade FILE");
   }
-  for (const path of ["/run/systemd/system", unitFile, installedBinary]) {
+  for (const path of ["/run/systemd/system", unitPath, places.binary]) {
     try {
       Deno.statSync(path);
     } catch {
@@ -42,33 +36,5 @@ function assertInstalled(): void {
         refuse(path, "this machine does not run systemd", "replace the file by hand");
       } else refuse(path, "the agent is not installed here", "sudo ./sensorlog-agent install");
     }
-  }
-}
-
-/** The installed service, asked through its socket. */
-export function serviceOf(config: string | undefined): Service {
-  const path = socketOf(config);
-  return {
-    run: runProgram,
-    ask: () => ask(path),
-    sleep: (timeMs) => new Promise((done) => setTimeout(done, timeMs)),
-    nowMs: () => performance.now(),
-  };
-}
-
-async function ask(path: string): Promise<Answer | undefined> {
-  let client: SocketClient | undefined;
-  try {
-    client = await SocketClient.connect(path);
-    if (client === undefined) return undefined;
-    const { version, pid, outputs, spool } = await client.get<Snapshot>("/status");
-    const onDisk = spool.nextSequence - spool.oldestSequence;
-    const waiting = outputs.length === 0 ? onDisk : Math.max(...outputs.map((output) => output.waiting));
-    return { version, pid, waiting };
-  } catch (error) {
-    if (error instanceof OperationError) return undefined;
-    throw error;
-  } finally {
-    client?.close();
   }
 }

@@ -68,11 +68,14 @@ Deno.test("check: a service that is not well, not enabled, changed or of another
   };
   const of = (change: Partial<typeof well>, running: string | undefined = "1+a") => {
     const text = Object.entries({ ...well, ...change }).map(([key, value]) => `${key}=${value}\n`).join("");
-    return examineService(() => Promise.resolve(text), "1+a", running);
+    return examineService(() => Promise.resolve({ code: 0, stdout: text, stderr: "" }), "1+a", running);
   };
   assert.deepEqual((await of({})).map(({ level }) => level), ["ok", "ok"]);
   assert.deepEqual(await of({ LoadState: "not-found" }), []);
-  assert.deepEqual(await examineService(() => Promise.resolve(undefined), "1+a", undefined), []);
+  assert.deepEqual(
+    await examineService(() => Promise.resolve({ code: 127, stdout: "", stderr: "none" }), "1+a", undefined),
+    [],
+  );
   const cases: [Partial<typeof well>, string | undefined, string, RegExp][] = [
     [{ ActiveState: "failed", SubState: "failed", Result: "exit-code" }, undefined, "failure", /exit-code/],
     [
