@@ -8,7 +8,7 @@ import { zshScript } from "../../agent/commands/completion_zsh.ts";
 import { runCommandLine } from "../../agent/commands/program.ts";
 import { FakeTerminal } from "../fakes/terminal.ts";
 import { finish, succeed } from "../lab/command.ts";
-import { waitUntil } from "../lab/wait.ts";
+import { PseudoTerminal } from "../lab/pseudo_terminal.ts";
 
 /** A program with one of everything, its texts with what shells take for more than text. */
 function sample(): Place[] {
@@ -108,46 +108,29 @@ Deno.test("completion: fish offers commands, options, choices and files, each in
 
 /** A shell at a terminal of its own, as a person has it. */
 class Typing implements AsyncDisposable {
-  shown = "";
-  readonly #child: Deno.ChildProcess;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #reading: Promise<void>;
+  readonly #terminal: PseudoTerminal;
 
   constructor(command: string, cwd: string) {
-    const child = new Deno.Command("script", {
-      args: ["--quiet", "--return", "--command", `exec ${command}`, "/dev/null"],
-      env: { TERM: "dumb", HOME: cwd, PS1: "> ", HISTFILE: "" },
+    this.#terminal = new PseudoTerminal(
+      `exec ${command}`,
+      { TERM: "dumb", HOME: cwd, PS1: "> ", HISTFILE: "" },
       cwd,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "null",
-    }).spawn();
-    this.#child = child;
-    this.#writer = child.stdin.getWriter();
-    this.#reading = (async () => {
-      for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) this.shown += text;
-    })();
+    );
   }
 
   /** Types keys and waits until `what` is shown behind what was shown before. */
   async type(keys: string, what: string): Promise<void> {
-    const from = this.shown.length;
-    await this.#writer.write(new TextEncoder().encode(keys));
-    await waitUntil(
-      () => this.shown.slice(from).includes(what),
-      30_000,
-      `${what} after ${JSON.stringify(keys)}`,
-      {
-        explain: () => JSON.stringify(this.shown.slice(from)),
-      },
-    );
+    const from = this.#terminal.shown.length;
+    await this.#terminal.press(keys);
+    await this.#terminal.until(`${what} after ${JSON.stringify(keys)}`, (shown) => {
+      return shown.slice(from).includes(what);
+    }, 30_000);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#writer.write(new TextEncoder().encode("\x15exit\n"));
-    await this.#child.status;
-    await this.#writer.close().catch(() => {}); // the terminal is gone with the shell
-    await this.#reading;
+    await this.#terminal.press("\x15exit\n");
+    await this.#terminal.code();
+    await this.#terminal[Symbol.asyncDispose]();
   }
 }
 

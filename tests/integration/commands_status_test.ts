@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { agentBinary } from "../lab/agent.ts";
 import { finish } from "../lab/command.ts";
+import { PseudoTerminal } from "../lab/pseudo_terminal.ts";
 import { waitUntil } from "../lab/wait.ts";
 import { Scene } from "./commands_scene.ts";
 
@@ -62,30 +63,14 @@ Deno.test("status: --watch ends well on Ctrl-C, on a closed pipe, and outlives t
 Deno.test("status: --watch on a terminal draws in place and leaves it as it was", async () => {
   await using scene = await Scene.open();
   await scene.start();
-  // exec: else Ctrl-C ends a shell between the two as well, and some shells say so instead of the agent's exit code
   const command = `exec '${agentBinary()}' status --watch --config '${scene.agent.configFile}'`;
-  // script(1) gives it a terminal of its own
-  const child = new Deno.Command("script", {
-    args: ["--quiet", "--return", "--command", command, "/dev/null"],
-    env: { TERM: "xterm", NO_COLOR: "" }, // the tests themselves may run without colour
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  let shown = "";
-  const reading = (async () => {
-    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) shown += text;
-  })();
-  const draws = () => shown.split("\x1b[H").length - 1;
-  const green = () => shown.includes("\x1b[32mconnected");
-  await waitUntil(() => draws() >= 2 && green(), 10_000, "two pictures, the last of a connected agent", {
-    explain: () => JSON.stringify(shown),
-  });
-  const writer = child.stdin.getWriter();
-  await writer.write(new Uint8Array([3])); // Ctrl-C
-  assert.equal((await child.status).code, 0);
-  await writer.close();
-  await reading;
+  await using terminal = new PseudoTerminal(command);
+  await terminal.until("two pictures, the last of a connected agent", (shown) => {
+    return shown.split("\x1b[H").length > 2 && shown.includes("\x1b[32mconnected");
+  }, 10_000);
+  await terminal.press("\x03"); // Ctrl-C
+  assert.equal(await terminal.code(), 0);
+  const { shown } = terminal;
   assert.ok(shown.startsWith("\x1b[?1049h\x1b[?25l"), JSON.stringify(shown.slice(0, 100)));
   assert.ok(shown.endsWith("\x1b[?25h\x1b[?1049l"), JSON.stringify(shown.slice(-100)));
   assert.ok(!shown.includes("\x1b[2J"), "clearing first would flicker");

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { finish } from "../lab/command.ts";
 import { agentBinary } from "../lab/agent.ts";
 import type { Message } from "../lab/publisher.ts";
+import { PseudoTerminal } from "../lab/pseudo_terminal.ts";
 import { waitUntil } from "../lab/wait.ts";
 import { Scene } from "./commands_scene.ts";
 
@@ -109,33 +110,18 @@ Deno.test("tail: several filters; on a terminal values stand below each other, i
   await using scene = await Scene.open();
   await scene.start();
   const config = `--config '${scene.agent.configFile}'`;
-  // script(1) gives it a terminal of its own; exec: else Ctrl-C ends a shell between the two as well
   const command = `stty cols 70; exec '${agentBinary()}' tail ${config} 'hall/+/t' gate`;
-  const child = new Deno.Command("script", {
-    args: ["--quiet", "--return", "--command", command, "/dev/null"],
-    env: { TERM: "xterm", NO_COLOR: "" }, // the tests themselves may run without colour
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  let shown = "";
-  const reading = (async () => {
-    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) shown += text;
-  })();
-  await listens(scene, () => shown, "hall/1/t");
+  await using terminal = new PseudoTerminal(command);
+  await listens(scene, () => terminal.shown, "hall/1/t");
   await scene.publish([
     { topic: "hall/tower/t", payload: '{ "a": 1 }', qos: 1 },
     { topic: "hall/1/p", payload: "another topic", qos: 1 },
     { topic: "gate", payload: `${"\x1b[2J".repeat(30)}`, qos: 1 },
   ]);
-  await waitUntil(() => shown.includes("bytes)"), 10_000, "three readings", {
-    explain: () => JSON.stringify(shown),
-  });
-  const writer = child.stdin.getWriter();
-  await writer.write(new Uint8Array([3])); // Ctrl-C
-  assert.equal((await child.status).code, 0);
-  await writer.close();
-  await reading;
+  await terminal.until("three readings", (shown) => shown.includes("bytes)"), 10_000);
+  await terminal.press("\x03"); // Ctrl-C
+  assert.equal(await terminal.code(), 0);
+  const { shown } = terminal;
   const lines = shown.split("\r\n").slice(0, -1);
   const tones = (line: string) =>
     /^\d\d:\d\d:\d\d {2}<2m(.*)<0m {2}<1m(.*)<0m$/.exec(line.replaceAll("\x1b[", "<"));

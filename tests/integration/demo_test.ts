@@ -5,12 +5,16 @@ import { finish } from "../lab/command.ts";
 import { projectDir } from "../lab/paths.ts";
 import { Running } from "../lab/process.ts";
 import { delay, waitUntil } from "../lab/wait.ts";
-import { DemoTmp, Typed } from "./demo_setup.ts";
+import { DemoTmp } from "./demo_setup.ts";
+import { PseudoTerminal } from "../lab/pseudo_terminal.ts";
 
 const sum =
   /took ([\d,]+) readings; every one is accounted for:\r?\n +(\d+) stored = (\d+) confirmed \+ 0 waiting \+ 0 dead \+ 0 dropped \+ 0 damaged\r?\n/;
 const enter = "\x1b[?1049h\x1b[?25l\x1b[?7l";
 const leave = "\x1b[?7h\x1b[?25h\x1b[?1049l";
+
+/** From source, behind npx, on a busy machine. */
+const startMs = 60_000;
 
 Deno.test("demo: in a pipe plain lines, and after --seconds every reading is accounted for", async () => {
   await using tmp = await DemoTmp.make();
@@ -72,8 +76,12 @@ Deno.test("demo: what it offers can be pasted as it stands; a reading of one's o
 Deno.test("demo: on a terminal it draws in place; Ctrl-C is a key, so that a shell or task around it goes on", async () => {
   await using tmp = await DemoTmp.make();
   // a shell that Ctrl-C as a signal would end, as npx and `deno task` do
-  await using typed = new Typed(`'${agentBinary()}' demo; echo "code $?"; stty -a; exit 7`, tmp.env);
-  await typed.until("some pictures", (shown) => shown.split("\x1b[H").length > 4 && /°C/.test(shown));
+  await using typed = new PseudoTerminal(`'${agentBinary()}' demo; echo "code $?"; stty -a; exit 7`, tmp.env);
+  await typed.until(
+    "some pictures",
+    (shown) => shown.split("\x1b[H").length > 4 && /°C/.test(shown),
+    startMs,
+  );
   await typed.press("x\r");
   await typed.press("\x03");
   assert.equal(await typed.code(), 7, "the shell lives");
@@ -91,8 +99,8 @@ Deno.test("demo: on a terminal it draws in place; Ctrl-C is a key, so that a she
 
 Deno.test("demo: q ends it, too, and a new size of the window is followed at once", async () => {
   await using tmp = await DemoTmp.make();
-  await using typed = new Typed(`exec '${agentBinary()}' demo`, tmp.env);
-  await typed.until("a picture", (shown) => /°C/.test(shown));
+  await using typed = new PseudoTerminal(`exec '${agentBinary()}' demo`, tmp.env);
+  await typed.until("a picture", (shown) => /°C/.test(shown), startMs);
   const { pid } = await tmp.running();
   const terminal = await Deno.readLink(`/proc/${pid}/fd/0`);
   const stty = await finish("stty", ["-F", terminal, "columns", "150", "rows", "45"]);
@@ -100,6 +108,7 @@ Deno.test("demo: q ends it, too, and a new size of the window is followed at onc
   await typed.until(
     "a larger picture",
     (shown) => shown.slice(shown.lastIndexOf("\x1b[H")).includes("on their way"),
+    startMs,
   );
   await typed.press("q");
   assert.equal(await typed.code(), 0);
@@ -109,8 +118,8 @@ Deno.test("demo: q ends it, too, and a new size of the window is followed at onc
 Deno.test("demo: SIGTERM, and a terminal that is closed, leave the terminal as it was and nothing behind", async () => {
   for (const signal of ["SIGTERM", "SIGHUP"] as const) {
     await using tmp = await DemoTmp.make();
-    await using typed = new Typed(`exec '${agentBinary()}' demo`, tmp.env);
-    await typed.until("a picture", (shown) => /°C/.test(shown));
+    await using typed = new PseudoTerminal(`exec '${agentBinary()}' demo`, tmp.env);
+    await typed.until("a picture", (shown) => /°C/.test(shown), startMs);
     Deno.kill((await tmp.running()).pid, signal);
     assert.equal(await typed.code(), 0);
     assert.ok(typed.shown.includes(`${leave}The demo ran for `), JSON.stringify(typed.shown.slice(-500)));
@@ -126,8 +135,8 @@ Deno.test("demo: a second Ctrl-C ends it at once, and even then nothing is left 
     await delay(2);
   }
   assert.equal((await running.exit).code, 130);
-  await using typed = new Typed(`exec '${agentBinary()}' demo`, tmp.env);
-  await typed.until("a picture", (shown) => /°C/.test(shown));
+  await using typed = new PseudoTerminal(`exec '${agentBinary()}' demo`, tmp.env);
+  await typed.until("a picture", (shown) => /°C/.test(shown), startMs);
   Deno.kill((await tmp.running()).pid, "SIGINT");
   await typed.press("\x03");
   const code = await typed.code();
@@ -189,8 +198,12 @@ Deno.test("demo: an error ends it with 1, says why, and leaves nothing behind", 
 Deno.test("demo: from its sources by `deno task demo`, where Ctrl-C must not end the task first", async () => {
   await using tmp = await DemoTmp.make();
   const path = `${dirname(Deno.execPath())}:${Deno.env.get("PATH")}`;
-  await using typed = new Typed(`deno task demo; echo "code $?"`, { ...tmp.env, PATH: path }, projectDir);
-  await typed.until("a picture", (shown) => /°C/.test(shown));
+  await using typed = new PseudoTerminal(
+    `deno task demo; echo "code $?"`,
+    { ...tmp.env, PATH: path },
+    projectDir,
+  );
+  await typed.until("a picture", (shown) => /°C/.test(shown), startMs);
   await typed.press("\x03");
   assert.equal(await typed.code(), 0);
   assert.match(typed.shown, sum);
