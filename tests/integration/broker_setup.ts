@@ -8,7 +8,7 @@ import type { SubscriberStatus } from "../../agent/status/snapshot.ts";
 import { Subscriber } from "../../agent/subscriber/subscriber.ts";
 import { HurriedClock } from "../fakes/hurried_clock.ts";
 import { MemoryLog } from "../fakes/memory_log.ts";
-import { copyOf } from "../lab/readings.ts";
+import { durableReadings } from "../lab/readings.ts";
 import { waitUntil } from "../lab/wait.ts";
 
 export const textOf = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -119,17 +119,7 @@ export class TestAgent implements AsyncDisposable {
 
   /** All readings in the spool, in order; copies. */
   readings(): Reading[] {
-    const reader = this.spool.reader(1);
-    const all: Reading[] = [];
-    try {
-      while (true) {
-        const { readings, fromSequence, nextSequence } = reader.next(10_000, 8 * 1024 * 1024);
-        if (nextSequence === fromSequence) return all;
-        for (const one of readings) all.push(copyOf(one));
-      }
-    } finally {
-      reader.close();
-    }
+    return durableReadings(this.spool);
   }
 
   payloads(): string[] {

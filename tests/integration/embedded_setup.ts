@@ -9,7 +9,7 @@ import { EmbeddedBroker } from "../../agent/subscriber/embedded_broker.ts";
 import { HurriedClock } from "../fakes/hurried_clock.ts";
 import { MemoryLog } from "../fakes/memory_log.ts";
 import { Publisher, type PublisherOptions } from "../lab/publisher.ts";
-import { copyOf } from "../lab/readings.ts";
+import { durableReadings } from "../lab/readings.ts";
 import { waitUntil } from "../lab/wait.ts";
 import { mqttSettings, textOf } from "./broker_setup.ts";
 
@@ -96,17 +96,7 @@ export class EmbeddedAgent implements AsyncDisposable {
 
   /** All readings that are durable, in order; copies. */
   readings(): Reading[] {
-    const reader = this.spool.reader(1);
-    const all: Reading[] = [];
-    try {
-      while (true) {
-        const { readings, fromSequence, nextSequence } = reader.next(10_000, 8 * 1024 * 1024);
-        if (nextSequence === fromSequence) return all;
-        all.push(...readings.map(copyOf));
-      }
-    } finally {
-      reader.close();
-    }
+    return durableReadings(this.spool);
   }
 
   payloads(): string[] {

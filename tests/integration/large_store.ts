@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { packBatch } from "../../agent/shipper/local_batch.ts";
 import { LocalStore } from "../../agent/shipper/local_store.ts";
 import type { Outgoing } from "../../agent/shipper/output.ts";
+import { makeOutgoing } from "../unit/shipper_fixture.ts";
 
 /** What a test says of a reading; the rest is the same for all. */
 export interface Sample {
@@ -36,29 +37,7 @@ export async function fillStore(dir: string, samples: Iterable<Sample>, first = 
 }
 
 function outgoing({ timeMs, topic, payload }: Sample, sequence: number): Outgoing {
-  return {
-    reading: {
-      segmentId,
-      sequence,
-      qos: 1,
-      retain: false,
-      duplicate: false,
-      truncated: false,
-      queued: false,
-      packetId: 1,
-      bootId: "0".repeat(32),
-      bootMs: 0,
-      wallMs: timeMs,
-      synchronised: "yes",
-      topic: encoder.encode(topic),
-      properties: new Uint8Array(),
-      payload,
-    },
-    arrivalMs: timeMs,
-    mark: "synced",
-    startMs: undefined,
-    target: "local",
-  };
+  return makeOutgoing({ segmentId, sequence, wallMs: timeMs, topic, payload }, { target: "local" });
 }
 
 /** Numbers of 50 sensors, one reading each a second, from `startMs` on. */

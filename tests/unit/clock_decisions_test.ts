@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { type ArrivalTime, ClockDecisions } from "../../agent/shipper/clock_decisions.ts";
 import type { Reading } from "../../agent/spool/spool_types.ts";
+import { copyOf } from "../lab/readings.ts";
 import { FakeFiles } from "../fakes/fake_files.ts";
-import { makeOutgoing, type Message, QuickClock, Surroundings } from "./shipper_fixture.ts";
+import { type Message, QuickClock, Surroundings } from "./shipper_fixture.ts";
 
 const minuteMs = 60_000;
 const trueMs = Date.UTC(2026, 0, 2, 3, 4, 5);
@@ -153,8 +154,7 @@ Deno.test("clock: while the synchronisation is being written down, no reading go
   const [first] = await stored(around);
   await around.decisions.giveUp(first!.sequence);
   // the next one, as it will stand when it is stored: nothing can be stored while the gate is shut
-  const { bootId, bootMs, wallMs, synchronised } = first!;
-  const second = { ...makeOutgoing().reading, bootId, bootMs, wallMs, synchronised, sequence: 2 };
+  const second = { ...copyOf(first!), sequence: 2 };
   let open = () => {};
   around.files.syncGate = new Promise((done) => open = done);
   await watching(around, async () => {

@@ -2,32 +2,13 @@ import assert from "node:assert/strict";
 import { OperationError } from "../../agent/base/errors.ts";
 import { requestBodyBytesMax } from "../../agent/limits.ts";
 import type { DeadLetter } from "../../agent/shipper/dead_letter.ts";
-import type { Reading } from "../../agent/spool/spool_types.ts";
 import type { AgentApi, TailBatch } from "../../agent/status/agent_api.ts";
 import { handle } from "../../agent/status/handle.ts";
 import { wellSnapshot } from "../fakes/snapshot.ts";
+import { makeReading } from "./shipper_fixture.ts";
 
-const encoder = new TextEncoder();
-
-function reading(topic: string, payload: string | Uint8Array): Reading {
-  return {
-    segmentId: "00a1b2c3d4e5f607",
-    sequence: 42,
-    qos: 1,
-    retain: false,
-    duplicate: false,
-    truncated: false,
-    queued: false,
-    packetId: 1,
-    bootId: "0".repeat(32),
-    bootMs: 1_000,
-    wallMs: Date.UTC(2026, 0, 2),
-    synchronised: "yes",
-    topic: encoder.encode(topic),
-    properties: new Uint8Array(),
-    payload: typeof payload === "string" ? encoder.encode(payload) : payload,
-  };
-}
+const reading = (topic: string, payload: string | Uint8Array) =>
+  makeReading({ segmentId: "00a1b2c3d4e5f607", sequence: 42, wallMs: Date.UTC(2026, 0, 2), topic, payload });
 
 const letter = (sequence: number): DeadLetter => ({
   sequence,
