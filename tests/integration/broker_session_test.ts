@@ -112,6 +112,7 @@ Deno.test("broker: killed in the middle of a stream, nothing that it still has i
   await agent.start();
   await agent.until("some of them", ({ acknowledged }) => acknowledged > 100);
   await broker.kill();
+  await agent.until("all that was read to be stored", ({ state }) => state !== "connected");
   const stored = agent.payloads();
   await broker.start(); // with the database from before: it delivers all of them again, with the same ids or others
   await agent.until("the connection back", ({ reconnects }) => reconnects >= 1);
