@@ -4,6 +4,7 @@
  */
 import { dirname } from "node:path";
 import { OperationError, reasonOf } from "../agent/base/errors.ts";
+import { elfOf } from "./facts.ts";
 import { kill, lastLines, restart, type Service, unhealthy } from "./service.ts";
 
 /** What `version --json` says. */
@@ -29,9 +30,6 @@ const operation = "upgrade the agent";
 const answerMs = 20_000;
 const checkMs = 120_000;
 const healthyMs = 60_000;
-/** ELF header (elf(5)): magic with class and byte order, and the machine. */
-const magic64 = [0x7f, 0x45, 0x4c, 0x46, 2, 1];
-const machines: Record<number, string> = { 62: "x86_64", 183: "aarch64" };
 const leastBytes = 1024 * 1024;
 
 /**
@@ -118,17 +116,9 @@ async function copyBinary(file: string, candidate: string): Promise<void> {
   const { isFile, size } = await source.stat();
   if (!isFile) throw refuse("it is no regular file", right);
   const head = new Uint8Array(20);
-  const length = await source.read(head) ?? 0;
-  if (length < 20 || magic64.some((byte, at) => head[at] !== byte)) {
-    throw refuse("it is no program for a 64-bit Linux", right);
-  }
-  const machine = head[18]! + 256 * head[19]!;
-  if (machines[machine] !== arch) {
-    throw refuse(
-      `it is for ${machines[machine] ?? `machine ${machine}`}, and this machine is ${arch}`,
-      right,
-    );
-  }
+  const made = elfOf(head.subarray(0, await source.read(head) ?? 0));
+  if (made?.bits !== 64) throw refuse("it is no program for a 64-bit Linux", right);
+  if (made.arch !== arch) throw refuse(`it is for ${made.arch}, and this machine is ${arch}`, right);
   if (size < leastBytes) throw refuse(`it has ${size} bytes only: it was cut short`, "copy it again");
   await source.seek(0, Deno.SeekMode.Start);
   await Deno.remove(candidate).catch(() => {});
