@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { succeed } from "../tests/lab/command.ts";
 import { projectDir } from "../tests/lab/paths.ts";
-import { preparedDocuments } from "./bulk_process.ts";
+import { preparedDocuments, warmUpDocuments } from "./bulk_process.ts";
 import { type Amounts, type Measured, ours, type Scenario, type Side } from "./scenario.ts";
 import { Sink } from "./sink.ts";
 
@@ -24,7 +24,7 @@ async function measure(side: Side, dir: string, count: number): Promise<Measured
   await sink.reset(preparedDocuments);
   const measured = JSON.parse(await runProcess(side, sink, count, file)) as Measured;
   const seen = await sink.seen();
-  if (seen.documents !== preparedDocuments + count) {
+  if (seen.documents !== warmUpDocuments + count) {
     throw new Error(`${seen.documents} documents came to the sink`);
   }
   if (seen.digest !== wanted.digest) throw new Error("the two sides sent different documents");

@@ -1,7 +1,7 @@
 /**
  * A process of its own that sends documents into a bulk sink and says how much CPU each of them cost it:
- * `bulk_process.ts ours|peer URL COUNT DOCUMENTS`. COUNT documents, after one pass over the prepared ones to warm up;
- * DOCUMENTS is the file of the prepared ones, which the peer reads.
+ * `bulk_process.ts ours|peer URL COUNT DOCUMENTS`. COUNT documents, after ten passes over the prepared ones to warm up
+ * (with COUNT 0 one pass and nothing else); DOCUMENTS is the file of the prepared ones, which the peer reads.
  */
 import process from "node:process";
 import { Client } from "@elastic/elasticsearch";
@@ -13,6 +13,8 @@ import { message } from "./messages.ts";
 
 /** Documents that are prepared; sent again and again with new ids. */
 export const preparedDocuments = 20_000;
+/** Sent before anything is measured: V8 goes on compiling for as long, and an agent runs for months. */
+export const warmUpDocuments = 10 * preparedDocuments;
 const index = "mqtt-%Y.%m.%d";
 
 const encoder = new TextEncoder();
@@ -92,9 +94,10 @@ function peer(url: string, file: string): Prepare {
 
 async function main([side, url, count, file]: string[]): Promise<void> {
   const prepare = side === "ours" ? ours(url!) : peer(url!, file!);
-  await prepare(0, preparedDocuments)();
-  if (count === "0") return; // the sink keeps the warm-up's documents
-  const send = prepare(preparedDocuments, Number(count));
+  await prepare(0, preparedDocuments)(); // the sink keeps these
+  if (count === "0") return;
+  await prepare(preparedDocuments, warmUpDocuments - preparedDocuments)();
+  const send = prepare(warmUpDocuments, Number(count));
   const before = process.cpuUsage();
   const startMs = performance.now();
   await send();
