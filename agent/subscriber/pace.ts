@@ -49,8 +49,11 @@ export class Pace {
    * the first byte.
    */
   pauseMs(batchBytes: number, batchMessages: number, waitedMs: number): number {
-    if (batchBytes >= largeBatchBytes) return 0;
     const nowMs = this.nowMs();
+    if (batchBytes >= largeBatchBytes) {
+      (this.#state === "pausing" ? this.#pausing : this.#unpaused).add(batchMessages, nowMs);
+      return 0;
+    }
     if (this.#state === "pausing") {
       // nothing was there after the pause: the broker had no more to send, so the pause held nothing up
       if (waitedMs > paceIdleMs) return this.#pause(this.#pauses);

@@ -42,6 +42,14 @@ Deno.test("mqtt pace: what trickles in is gathered, so that one sync serves many
   assert.ok(figures!.batches < 600, `${figures!.batches} batches instead of 10,000 without pauses`);
 });
 
+Deno.test("mqtt pace: what pours in is gathered too, as long as the pauses hold nothing up", () => {
+  for (const perMs of [10, 30, 100]) {
+    const [figures] = simulate(0.7, { ...trickle, perMs });
+    assert.ok(figures!.messages > 0.99 * 10_000 * perMs, `${figures!.messages} of ${10_000 * perMs}`);
+    assert.ok(figures!.batches < 1_200, `${figures!.batches} batches at ${perMs} a ms`);
+  }
+});
+
 Deno.test("mqtt pace: what trickles in after silence is gathered from the start", () => {
   const silence: Phase = { perMs: 1 / 3_000, window: 1e9, durationMs: 10_000 };
   const [, figures] = simulate(0.3, silence, { ...trickle, durationMs: 1_000 });
