@@ -62,15 +62,14 @@ export class SystemClock implements Clock {
   sleep(timeMs: number, signal?: AbortSignal): Promise<void> {
     return new Promise((done) => {
       if (signal?.aborted) return done();
-      const abort = () => {
+      const sleepers = signal === undefined ? undefined : sleepersOf(signal);
+      const wake = () => {
         clearTimeout(timer);
+        sleepers?.delete(wake);
         done();
       };
-      const timer = setTimeout(() => {
-        signal?.removeEventListener("abort", abort);
-        done();
-      }, Math.min(Math.max(timeMs, 0), timerMsMax));
-      signal?.addEventListener("abort", abort, { once: true });
+      const timer = setTimeout(wake, Math.min(Math.max(timeMs, 0), timerMsMax));
+      sleepers?.add(wake);
     });
   }
 
@@ -105,6 +104,18 @@ export class SystemClock implements Clock {
 function normalBootId(text: string | undefined): string | undefined {
   const id = text?.trim().replaceAll("-", "").toLowerCase();
   return id !== undefined && /^[0-9a-f]{32}$/.test(id) ? id : undefined;
+}
+
+/** Those that sleep until a signal aborts. One listener serves them all: adding and removing one costs more than a timer. */
+const sleepersBySignal = new WeakMap<AbortSignal, Set<() => void>>();
+
+function sleepersOf(signal: AbortSignal): Set<() => void> {
+  const known = sleepersBySignal.get(signal);
+  if (known !== undefined) return known;
+  const sleepers = new Set<() => void>();
+  sleepersBySignal.set(signal, sleepers);
+  signal.addEventListener("abort", () => sleepers.forEach((wake) => wake()), { once: true });
+  return sleepers;
 }
 
 /** The file's text, or undefined when it can't be read, whatever the reason. */

@@ -95,8 +95,12 @@ Deno.test("clock: sleep ends when its time has come, at once after an abort, and
     const long = clock.sleep(2 ** 40, stop.signal).then(() => ended = true);
     await clock.sleep(5);
     assert.equal(ended, false);
+    const short = clock.sleep(5, stop.signal); // ends by itself, and leaves the others asleep
+    const another = clock.sleep(60_000, stop.signal);
+    await short;
+    assert.equal(ended, false);
     stop.abort();
-    await long;
+    await Promise.all([long, another]);
   } finally {
     await clock.close();
   }
