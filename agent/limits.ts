@@ -87,7 +87,7 @@ export const bulkDocumentsMax = 2_000;
 export const bulkBytesMax = 5 * MiB;
 /** After a request with fewer readings than this, the next one waits so long for more to come. */
 export const bulkFewReadings = 500;
-export const bulkGatherMs = 250;
+export const bulkGatherMs = 400;
 /** The cursor of an output is written at most this often while readings flow. */
 export const cursorWriteIntervalMs = 1_000;
 /** Backoff of outputs and of the connection to the broker. */
