@@ -26,6 +26,8 @@ export const largeBatchBytes = 32 * KiB;
 export const recordBytesMax = payloadBytesMax + topicBytesMax + propertiesBytesMax + 64 * KiB;
 /** Memory of at least this size goes back to the system as soon as it is freed, instead of leaving holes in the heap. */
 export const mallocMappedBytes = 64 * KiB;
+/** The heap's growth after which its garbage is collected, when it is looked at. */
+export const heapGrowthBytes = 2 * MiB;
 /** One read of a segment; a record larger than this is read by itself. */
 export const spoolReadBytes = 256 * KiB;
 /** Checksum work of one search for the next whole record behind damage; beyond, the rest of the segment is damaged. */

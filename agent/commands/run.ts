@@ -2,6 +2,7 @@
 import { countText, sizeText } from "../base/display.ts";
 import { OperationError, reasonOf } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
+import { collectGrownHeap } from "../base/garbage.ts";
 import { returnBlocksFrom, returnFreeMemory } from "../base/libc.ts";
 import { Logger } from "../base/logger.ts";
 import { Notifier, startedByManager } from "../base/notify.ts";
@@ -98,6 +99,7 @@ class Service {
   }
 
   #tend(): void {
+    collectGrownHeap();
     returnFreeMemory();
     void this.#tellStatus(); // says itself what goes wrong
   }

@@ -3,6 +3,7 @@
  * asks, one thing after the other, and looks after the store in between.
  */
 import { OperationError } from "../base/errors.ts";
+import { collectGarbage } from "../base/garbage.ts";
 import { storeTendMs } from "../limits.ts";
 import type { PackedBatch } from "./local_batch.ts";
 import { StoreHost } from "./local_host.ts";
@@ -62,11 +63,11 @@ function discard({ numbers, bytes }: PackedBatch): void {
   bytes.buffer.transfer(0);
 }
 
-/** V8 favours growing over collecting; here nobody waits, and the process is to stay small. Not everywhere on offer. */
-function collectGarbage(): void {
+/** Here nobody waits for it. */
+function collectNowAndThen(): void {
   if (batches < batchesToCollect) return;
   batches = 0;
-  (globalThis as { gc?: () => void }).gc?.();
+  collectGarbage();
 }
 
 /** One step at a time, so that a batch need not wait long. */
@@ -76,7 +77,7 @@ function tendIn(timeMs: number): void {
     turn = turn.then(async () => {
       const more = await host!.tend();
       tellCondition();
-      if (!more) collectGarbage();
+      if (!more) collectNowAndThen();
       tendIn(more ? 0 : storeTendMs);
     });
   }, timeMs);

@@ -134,6 +134,8 @@ Deno.test("check: TLS to the broker is verified: right CA, other CA, other name,
     assert.ok(one(failures, "broker", pattern).remedy !== undefined);
     assert.ok(!lines.some((line) => /lets the agent in/.test(line.what)));
   }
+  const { failures } = await checkWith(made.expired);
+  assert.match(one(failures, "broker", /its certificate ended on \d{4}-\d\d-\d\d/).remedy!, /renew it/);
 });
 
 Deno.test("check: an output that is not there, no broker, no output", async () => {

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { examineCards, examineFiles } from "../../agent/commands/check_files.ts";
+import { examineClock, runningAgent } from "../../agent/commands/check_machine.ts";
 import { examineService } from "../../agent/commands/check_service.ts";
 import { loadSettings } from "../../agent/config.ts";
+import { FakeClock } from "../fakes/fake_clock.ts";
 
 async function withFolder(work: (dir: string) => Promise<void> | void): Promise<void> {
   const dir = await Deno.makeTempDir();
@@ -96,4 +98,36 @@ Deno.test("check: a service that is not well, not enabled, changed or of another
     assert.match(bad[0]!.what, says);
     assert.ok(bad[0]!.remedy);
   }
+});
+
+Deno.test("check: a clock that is over fails, one that nobody synchronises is warned of, each with what to do", () => {
+  const clock = new FakeClock();
+  const of = () => examineClock(clock).map(({ level, what }) => `${level} ${what}`);
+  assert.match(of().join(), /^ok synchronised, 2026-01-02T03:04:05/);
+  for (const state of ["no", "unknown"] as const) {
+    clock.state = state;
+    assert.match(of().join(), /^warning .*synchronised, 2026-.*wait up to 10 min/);
+  }
+  clock.stepWall(0);
+  const [finding, ...more] = examineClock(clock);
+  assert.deepEqual([finding?.level, more], ["failure", []]);
+  assert.match(finding!.what, /1970-01-01T00:00:00.000Z, which is over/);
+  assert.match(finding!.remedy!, /timedatectl set-ntp true/);
+});
+
+Deno.test("check: an agent that does not answer at its socket is warned of; where there is none there is no line", async () => {
+  await withFolder(async (dir) => {
+    const path = join(dir, "agent.sock");
+    assert.deepEqual(await runningAgent(path), { finding: undefined, version: undefined });
+    const listener = Deno.listen({ transport: "unix", path });
+    const closing = (async () => {
+      for await (const connection of listener) connection.close();
+    })();
+    const { finding, version } = await runningAgent(path);
+    listener.close();
+    await closing;
+    assert.deepEqual([finding?.level, version], ["warning", undefined]);
+    assert.match(finding!.what, /agent\.sock, but it does not answer/);
+    assert.match(finding!.remedy!, /group/);
+  });
 });
