@@ -23,11 +23,10 @@ export async function saveResults(
 ): Promise<string> {
   const at = new Date();
   const content = { date: at.toISOString(), commit: await commit(), ...about, output: output.split("\n") };
-  const head = JSON.stringify(content, undefined, 1);
-  const rounds = JSON.stringify(results.rounds, threeDigits).replaceAll('{"load"', '\n{"load"');
+  const text = JSON.stringify({ ...content, rounds: results.rounds }, threeDigits, 2); // as deno fmt wants it
   const time = content.date.slice(0, 16).replace(/\D/g, "");
   const path = join(dir, `${time}-${content.commit}.json`);
   await Deno.mkdir(dir, { recursive: true });
-  await Deno.writeTextFile(path, `${head.slice(0, -2)},\n "rounds": ${rounds}\n}\n`);
+  await Deno.writeTextFile(path, `${text}\n`);
   return path;
 }
