@@ -4,7 +4,8 @@ import { succeed } from "./command.ts";
 import { exclusively } from "./exclusively.ts";
 import { cacheDir } from "./paths.ts";
 
-const release = "bookworm";
+/** LAB_DEBIAN names another release, such as trixie. */
+const release = Deno.env.get("LAB_DEBIAN") ?? "bookworm";
 /** As little as a Raspberry Pi OS Lite has of what the agent meets, and the broker. */
 const packages = [
   ...["systemd", "systemd-sysv", "dbus", "udev", "iproute2", "ca-certificates", "procps"],
