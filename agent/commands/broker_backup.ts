@@ -1,0 +1,13 @@
+/** Not there yet. */
+import { OperationError } from "../base/errors.ts";
+import type { CommonOptions, Host } from "./describe.ts";
+
+const missing = () => new OperationError({ operation: "broker", place: "this command", cause: "it is not there yet" });
+
+export function brokerBackup(_host: Host, _file: string, _options: CommonOptions): Promise<number> {
+  return Promise.reject(missing());
+}
+
+export function brokerRestore(_host: Host, _file: string, _options: CommonOptions): Promise<number> {
+  return Promise.reject(missing());
+}
