@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { OperationError } from "../agent/base/errors.ts";
 import { hasOwnUser, hasUser, makeUser, numericAccess, removeUser } from "./accounts.ts";
 import type { Machine } from "./machine.ts";
+import { pairIs, replacePair } from "./pair.ts";
 import { places, type Step } from "./plan.ts";
 import type { InstallRecord } from "./record.ts";
 
@@ -44,6 +45,9 @@ export async function examine(machine: Machine, record: InstallRecord, step: Ste
     }
     case "file":
       return examineFile(machine, record, step);
+    case "pair":
+      if (pairIs(machine, step)) return of("nothing");
+      return of(machine.look(step.certificate.path) === undefined ? "make" : "change");
     case "binary": {
       if (machine.look(step.path) === undefined) return of("make");
       const same = await machine.isCopy(step.path, step.source) && accessIs(machine, step);
@@ -69,7 +73,7 @@ function examineFile(machine: Machine, record: InstallRecord, step: FileStep): E
     return { step, outcome: accessIs(machine, step) ? "nothing" : "change", ...shown };
   }
   if (step.secret) return { step, outcome: "change", note: "another secret takes the place of the old one" };
-  if (record.wrote(step.path, sumOf(bytes))) return { step, outcome: "change", ...shown };
+  if (record.wrote(step.path, sumOf(bytes)) || step.basedOn === sumOf(bytes)) return { step, outcome: "change", ...shown };
   const beside = machine.read(`${step.path}.new`);
   const there = beside !== undefined && sumOf(beside) === sumOf(step.content);
   const note =
@@ -103,6 +107,8 @@ export async function bringAbout(machine: Machine, step: Step, outcome: Outcome)
       const path = outcome === "beside" ? `${step.path}.new` : step.path;
       return await machine.write(path, new TextEncoder().encode(step.content), accessOf(machine, step));
     }
+    case "pair":
+      return await replacePair(machine, step);
     case "binary":
       return await machine.copy(step.source, step.path, accessOf(machine, step));
     case "unit":
@@ -127,6 +133,8 @@ export function examineUndo(machine: Machine, step: Step, purge: boolean): Exami
       case "file":
       case "binary":
         return machine.look(step.path) !== undefined;
+      case "pair":
+        return machine.look(step.certificate.path) !== undefined || machine.look(step.key.path) !== undefined;
       case "unit":
         return machine.look(`${wantsDir}/${step.name}`) !== undefined ||
           machine.look(`${places.units}/${step.name}`) !== undefined;
@@ -157,6 +165,9 @@ export async function takeAway(machine: Machine, step: Step): Promise<void> {
     case "file":
     case "binary":
       for (const suffix of [".new", ".previous", ""]) await machine.remove(`${step.path}${suffix}`);
+      return;
+    case "pair":
+      for (const { path } of [step.certificate, step.key]) await machine.remove(path);
       return;
     case "unit":
       if (machine.live) await stopUnit(machine, step.name);

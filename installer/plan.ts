@@ -11,6 +11,13 @@ export interface Access {
   group: string;
 }
 
+/** One of the two files of a pair: never shown, in no record; a new one replaces the old one. */
+export interface PairFile {
+  path: string;
+  content: string;
+  access: Access;
+}
+
 /** A program of the system with its arguments. */
 export interface Call {
   program: string;
@@ -35,8 +42,13 @@ export type Step =
   & (
     | { kind: "user"; name: string; home: string }
     | { kind: "folder"; path: string; access: Access }
-    /** `secret`: never shown, in no record; a new one replaces the old one. */
-    | { kind: "file"; path: string; content: string; access: Access; secret?: true }
+    /**
+     * `secret`: never shown, in no record; a new one replaces the old one. `basedOn`: the SHA-256 of what its content was
+     * made from; when just that stands there, it is replaced, whoever wrote it.
+     */
+    | { kind: "file"; path: string; content: string; access: Access; secret?: true; basedOn?: string }
+    /** A certificate and its private key, which at every moment belong together. */
+    | { kind: "pair"; certificate: PairFile; key: PairFile }
     /** Copied from a file of this machine. */
     | { kind: "binary"; path: string; source: string; access: Access }
     /** Enabled, running and well; started again after a change by one of the steps named here. */
