@@ -8,6 +8,8 @@ import { brokerPlaces } from "./places.ts";
 export interface BrokerPki {
   /** What clients trust: the CA that signs first; during a change of the CA two. */
   trusted: string[];
+  /** The file that they stand in, as it is. */
+  trustedText: string;
   caKey: string | undefined;
   nextCaKey: string | undefined;
   /** The broker's certificate, without the chain that may follow it. */
@@ -25,7 +27,8 @@ export type Phase = "steady" | "begun" | "switching" | "switched" | "stranded";
 export function readPki(machine: Machine): BrokerPki {
   const certificates = splitPem(textOf(machine, brokerPlaces.certificate) ?? "");
   const key = privateKeyIn(textOf(machine, brokerPlaces.key) ?? "");
-  const trusted = splitPem(textOf(machine, brokerPlaces.caCertificate) ?? "");
+  const trustedText = textOf(machine, brokerPlaces.caCertificate) ?? "";
+  const trusted = splitPem(trustedText);
   const missing = [
     ...(certificates.length === 0 ? [brokerPlaces.certificate] : []),
     ...(key === undefined ? [brokerPlaces.key] : []),
@@ -41,7 +44,7 @@ export function readPki(machine: Machine): BrokerPki {
     });
   }
   return {
-    ...{ trusted, certificate: certificates[0]!, key: key! },
+    ...{ trusted, trustedText, certificate: certificates[0]!, key: key! },
     caKey: textOf(machine, brokerPlaces.caKey),
     nextCaKey: textOf(machine, brokerPlaces.nextCaKey),
   };
