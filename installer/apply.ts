@@ -5,6 +5,7 @@
 import { OperationError, reasonOf } from "../agent/base/errors.ts";
 import { bringAbout, examine, type Examined, examineUndo, sumOf, takeAway } from "./kinds.ts";
 import type { Machine } from "./machine.ts";
+import { afterChanges, reloadMark } from "./other_service.ts";
 import { places, type Step } from "./plan.ts";
 import { InstallRecord } from "./record.ts";
 
@@ -24,10 +25,7 @@ export async function examineAll(machine: Machine, steps: Step[]): Promise<Exami
   for (const step of steps) {
     const examined = await examine(machine, record, step);
     const changed = found.filter(({ outcome }) => outcome === "make" || outcome === "change");
-    if (examined.outcome === "nothing" && startsAgain(step, changed.map((one) => one.step.id))) {
-      examined.outcome = "change";
-    }
-    found.push(examined);
+    found.push(foreseen(examined, changed.map((one) => one.step.id)));
   }
   return found;
 }
@@ -103,21 +101,40 @@ async function perform(
   machine: Machine,
   record: InstallRecord,
   steps: Step[],
-  { step, outcome }: Examined,
+  examined: Examined,
 ): Promise<void> {
+  const { step, outcome } = examined;
   for (const other of steps) {
     if (outcome !== "beside" && startsAgain(other, [step.id])) record.setPending(other.name, true);
+    if (outcome !== "beside" && reloads(other, [step.id])) record.setPending(reloadMark(other.name), true);
   }
   if (step.kind === "unit") record.setPending(step.name, machine.live);
-  const own = step.kind === "file" && !step.secret && outcome !== "beside" ? step : undefined;
+  // what a person wrote stays a person's, with our lines in it
+  const isOwn = step.kind === "file" && !step.secret && step.basedOn === undefined && outcome !== "beside";
+  const own = isOwn ? step : undefined;
   if (own !== undefined) record.expect(own.path, sumOf(own.content));
   await record.save();
-  await bringAbout(machine, step, outcome);
+  await bringAbout(machine, examined);
   if (own !== undefined) record.settle(own.path, sumOf(own.content));
-  if (step.kind === "unit") record.setPending(step.name, false);
+  if (step.kind === "unit" || step.kind === "service") record.setPending(step.name, false);
+  if (step.kind === "service") record.setPending(reloadMark(step.name), false);
   await record.save();
 }
 
-function startsAgain(step: Step, changed: string[]): step is Extract<Step, { kind: "unit" }> {
-  return step.kind === "unit" && step.startAgainAfter.some((id) => changed.includes(id));
+/** What a unit or service will take once the steps before it have changed something. */
+function foreseen(examined: Examined, changed: string[]): Examined {
+  const { step, outcome } = examined;
+  if (step.kind === "service") {
+    return afterChanges(examined, startsAgain(step, changed), reloads(step, changed));
+  }
+  return outcome === "nothing" && startsAgain(step, changed) ? { ...examined, outcome: "change" } : examined;
+}
+
+function startsAgain(step: Step, changed: string[]): step is Extract<Step, { kind: "unit" | "service" }> {
+  return (step.kind === "unit" || step.kind === "service") &&
+    step.startAgainAfter.some((id) => changed.includes(id));
+}
+
+function reloads(step: Step, changed: string[]): step is Extract<Step, { kind: "service" }> {
+  return step.kind === "service" && step.reloadAfter.some((id) => changed.includes(id));
 }

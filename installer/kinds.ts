@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { OperationError } from "../agent/base/errors.ts";
 import { hasOwnUser, hasUser, makeUser, numericAccess, removeUser } from "./accounts.ts";
 import type { Machine } from "./machine.ts";
+import { bringAboutService, examineService } from "./other_service.ts";
 import { pairIs, replacePair } from "./pair.ts";
 import { places, type Step } from "./plan.ts";
 import type { InstallRecord } from "./record.ts";
@@ -21,6 +22,8 @@ export interface Examined {
   /** Of a file that is not secret: what is there now, and what is to be. */
   before?: string;
   after?: string;
+  /** Of a service: reading its files again is enough. */
+  reloadOnly?: true;
 }
 
 const wantsDir = `${places.units}/multi-user.target.wants`;
@@ -55,6 +58,8 @@ export async function examine(machine: Machine, record: InstallRecord, step: Ste
     }
     case "unit":
       return await examineUnit(machine, record, step);
+    case "service":
+      return await examineService(machine, record, step);
     case "package":
       return of(await hasPackage(machine, step.name) ? "nothing" : "make");
     case "command": {
@@ -96,7 +101,7 @@ async function examineUnit(machine: Machine, record: InstallRecord, step: UnitSt
 }
 
 /** Does what `examine` has found to be missing. */
-export async function bringAbout(machine: Machine, step: Step, outcome: Outcome): Promise<void> {
+export async function bringAbout(machine: Machine, { step, outcome, reloadOnly }: Examined): Promise<void> {
   switch (step.kind) {
     case "user":
       return await makeUser(machine, step);
@@ -116,6 +121,8 @@ export async function bringAbout(machine: Machine, step: Step, outcome: Outcome)
       if (!machine.live) return;
       await machine.run("systemctl", ["daemon-reload"]);
       return await machine.start(step.name);
+    case "service":
+      return await bringAboutService(machine, step, reloadOnly ?? false);
     case "package":
       return await installPackage(machine, step.name);
     case "command":
@@ -139,6 +146,7 @@ export function examineUndo(machine: Machine, step: Step, purge: boolean): Exami
         return machine.look(`${wantsDir}/${step.name}`) !== undefined ||
           machine.look(`${places.units}/${step.name}`) !== undefined;
       case "package":
+      case "service":
         return true;
       case "command":
         return step.undo !== undefined && machine.live;
@@ -149,6 +157,7 @@ export function examineUndo(machine: Machine, step: Step, purge: boolean): Exami
   if (step.kind === "package") {
     return { step, outcome: "keep", note: `apt-get purge ${step.name} removes it` };
   }
+  if (step.kind === "service") return { step, outcome: "keep", note: "it is of another package" };
   if (step.kind === "user" && !hasOwnUser(machine, step)) {
     return { step, outcome: "keep", note: "the installer did not make this user" };
   }
@@ -176,6 +185,7 @@ export async function takeAway(machine: Machine, step: Step): Promise<void> {
     case "command":
       return await succeed(machine, step.undo!.program, step.undo!.args);
     case "package":
+    case "service":
       return;
   }
 }

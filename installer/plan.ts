@@ -53,6 +53,11 @@ export type Step =
     | { kind: "binary"; path: string; source: string; access: Access }
     /** Enabled, running and well; started again after a change by one of the steps named here. */
     | { kind: "unit"; name: string; startAgainAfter: string[] }
+    /**
+     * Of another package: started at every boot, and it listens at its port. After a change by one of the steps named here
+     * it is started again, or only told to read its files again.
+     */
+    | { kind: "service"; name: string; port: number; startAgainAfter: string[]; reloadAfter: string[] }
     /** Of the system's package manager; stays when the rest is uninstalled. */
     | { kind: "package"; name: string }
     | { kind: "command"; run: Call; done: Call; undo?: Call }
@@ -84,6 +89,8 @@ export interface Wish {
   source: string;
   /** The whole configuration; undefined: what is there stays. */
   config: string | undefined;
+  /** The sum of the configuration that a person wrote and `config` was made from. */
+  configBasedOn?: string;
   files: NamedFile[];
   /** What the configuration that will be in force names: secrets, and folders outside the agent's own. */
   credentials: AgentUnit["credentials"];
@@ -100,6 +107,7 @@ export function planInstall(wish: Wish): Step[] {
   const config: Step[] = wish.config === undefined ? [] : [{
     ...{ kind: "file", id: "configuration", what: "the configuration", keep: true },
     ...{ path: places.config, content: wish.config, access: forAgent(0o640) },
+    ...(wish.configBasedOn === undefined ? {} : { basedOn: wish.configBasedOn }),
   }];
   const { binary, configDir, folders, user } = parts(wish.source);
   const unitFile: Step = {
