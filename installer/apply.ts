@@ -14,6 +14,8 @@ export type { Examined, Outcome } from "./kinds.ts";
 export interface Running {
   machine: Machine;
   signal: AbortSignal;
+  /** What an error names; default `install`. */
+  command?: string;
   /** After each step. */
   onStep(examined: Examined): Promise<void>;
 }
@@ -47,7 +49,7 @@ export async function apply(
       if (examined.outcome !== "nothing") await perform(machine, record, steps, examined);
       await running.onStep(examined);
     } catch (error) {
-      throw stopped(error, step, `${done} of ${steps.length} steps are done`, "install");
+      throw stopped(error, step, `${done} of ${steps.length} steps are done`, running.command ?? "install");
     }
     done++;
   }
@@ -70,7 +72,7 @@ export async function undo(steps: Step[], running: Running, purge: boolean): Pro
       }
       await running.onStep(examined);
     } catch (error) {
-      throw stopped(error, step, "what came before it is removed", "uninstall");
+      throw stopped(error, step, "what came before it is removed", running.command ?? "uninstall");
     }
   }
   if (machine.live) await machine.run("systemctl", ["daemon-reload"]);

@@ -66,6 +66,7 @@ export class FakeMachine implements Machine {
 
   read(path: string): Uint8Array | undefined {
     const entry = this.entries.get(path);
+    if (entry?.type === "link") return this.read(entry.target);
     return entry?.type === "file" ? entry.content : undefined;
   }
 
@@ -169,10 +170,13 @@ export class FakeMachine implements Machine {
         return well;
       case "test -e":
         return { ...well, code: this.entries.has(name) ? 0 : 1 };
+      case "test !":
+        return { ...well, code: this.entries.has(name) ? 1 : 0 };
       case `touch ${name}`:
         await this.#change(`touch ${name}`, () => this.put(name, ""));
         return well;
       case `rm ${name}`:
+      case "rm -f":
         await this.remove(name);
         return well;
       default:
