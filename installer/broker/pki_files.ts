@@ -50,6 +50,17 @@ export function readPki(machine: Machine): BrokerPki {
   };
 }
 
+/** The broker's certificate alone, which everybody may see. Throws OperationError when there is none. */
+export function certificatePem(machine: Machine): string {
+  const [first] = splitPem(textOf(machine, brokerPlaces.certificate) ?? "");
+  if (first !== undefined) return first;
+  throw new OperationError({
+    ...{ operation: "read the broker's certificate", place: brokerPlaces.certificate },
+    cause: "it is missing or empty",
+    remedy: "set the broker up: sudo sensorlog-agent broker init",
+  });
+}
+
 /**
  * How far a change of the CA has come. It follows from what stands there and nothing else, so that a phase that was
  * interrupted is seen as what it is. Throws OperationError for what no phase leaves behind.

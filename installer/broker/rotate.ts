@@ -8,7 +8,7 @@ import type { Access, Step } from "../plan.ts";
 import { unitName } from "../units.ts";
 import { type BrokerPki, nextAuthority, type Phase, signingAuthority } from "./pki_files.ts";
 import { isIssuedBy, issueBroker, makeAuthority, type Pair } from "./pki.ts";
-import { brokerPlaces } from "./places.ts";
+import { brokerPlaces, brokerUnit } from "./places.ts";
 
 export type CaPhase = "begin" | "switch" | "finish";
 
@@ -20,6 +20,8 @@ export interface Rotating {
   now: Date;
   /** The agent is installed here and trusts ca.crt. */
   agent: boolean;
+  /** At which the broker shows its certificate. */
+  port: number;
 }
 
 const rootOnly: Access = { mode: 0o600, owner: "root", group: "root" };
@@ -56,10 +58,11 @@ export function trustedStep(trusted: string[], present?: string): Step {
 }
 
 /** `rotate`: a new certificate with the old key, or with `newKey` with another one. */
-export async function planRotate({ pki, phase, names, now }: Rotating, newKey: boolean): Promise<Step[]> {
-  if (phase === "switching") throw outOfOrder("it was interrupted in --ca switch", "switch");
+export async function planRotate(rotating: Rotating, newKey: boolean): Promise<Step[]> {
+  const { pki, phase, names, now } = rotating;
+  if (phase === "switching") throw outOfOrder("--ca switch was interrupted", "switch");
   const pair = await issueBroker(signingAuthority(pki), names, { now, ...(newKey ? {} : { key: pki.key }) });
-  return [pairStep(pair)];
+  return [pairStep(pair), reload(rotating)];
 }
 
 /** `rotate --ca PHASE`. A phase that is done already is planned as it stands, for what may be missing of it. */
@@ -82,10 +85,11 @@ async function planBegin({ pki, phase, now, agent }: Rotating): Promise<Step[]> 
   ];
 }
 
-async function planSwitch({ pki, phase, names, now }: Rotating): Promise<Step[]> {
+async function planSwitch(rotating: Rotating): Promise<Step[]> {
+  const { pki, phase, names, now } = rotating;
   if (phase === "steady") throw outOfOrder("no new CA has been made, so nobody trusts one", "begin");
   if (phase === "stranded") throw outOfOrder("the new CA's key is lost", "begin");
-  if (phase === "switched") return [trustedStep(pki.trusted, pki.trustedText)];
+  if (phase === "switched") return [trustedStep(pki.trusted, pki.trustedText), reload(rotating)];
   const next = nextAuthority(pki)!;
   const others = pki.trusted.filter((pem) => pem !== next.certificatePem);
   // one that was issued before an interruption stays: its fingerprint may have been told already
@@ -95,6 +99,7 @@ async function planSwitch({ pki, phase, names, now }: Rotating): Promise<Step[]>
     : await issueBroker(next, names, { now, key: pki.key });
   return [
     pairStep(pair),
+    reload(rotating),
     caKeyStep(next.privateKeyPem),
     trustedStep([next.certificatePem, ...others], pki.trustedText),
     removal(brokerPlaces.nextCaKey),
@@ -106,6 +111,14 @@ function planFinish({ pki, phase, agent }: Rotating): Step[] {
   if (phase === "stranded") throw outOfOrder("the new CA's key is lost", "begin");
   if (phase === "switching") throw outOfOrder("--ca switch was interrupted", "switch");
   return [trustedStep([pki.trusted[0]!], pki.trustedText), ...(agent ? [agentStep()] : [])];
+}
+
+/** Mosquitto takes a new certificate in when it is told to; whoever is connected stays so. */
+function reload({ port }: Rotating): Step {
+  return {
+    ...{ kind: "service", id: "broker", name: brokerUnit, port, startAgainAfter: [] },
+    ...{ what: "the broker, with its certificate", reloadAfter: ["broker-certificate"] },
+  };
 }
 
 /** The agent reads what it trusts when it starts. What it has not shipped or acknowledged waits meanwhile. */

@@ -1,0 +1,103 @@
+/** Which files of the machine a backup of the broker holds, and under which names. */
+import { normalize } from "node:path";
+import { OperationError } from "../../agent/base/errors.ts";
+import { Look } from "../../agent/config/look.ts";
+import { parseYaml } from "../../agent/config/yaml.ts";
+import type { Machine } from "../machine.ts";
+import { places } from "../plan.ts";
+import { brokerPlaces } from "./places.ts";
+import { readPki } from "./pki_files.ts";
+
+/** Names in a backup, and where each stands on a machine. What agent.yaml names is `config/NAME` beside them. */
+export const backupNames = {
+  "pki/ca.crt": brokerPlaces.caCertificate,
+  "pki/ca.key": brokerPlaces.caKey,
+  "pki/next-ca.key": brokerPlaces.nextCaKey,
+  "broker/broker.crt": brokerPlaces.certificate,
+  "broker/broker.key": brokerPlaces.key,
+  "broker/passwords": brokerPlaces.passwords,
+  "broker/acl": brokerPlaces.acl,
+  "broker/sensorlog.conf": brokerPlaces.dropIn,
+  "config/agent.yaml": places.config,
+} as const;
+
+export type BackupName = keyof typeof backupNames;
+
+/** Without them there is no broker to be brought back. */
+export const neededNames: BackupName[] = [
+  "pki/ca.crt",
+  "broker/broker.crt",
+  "broker/broker.key",
+  "broker/passwords",
+  "broker/acl",
+  "broker/sensorlog.conf",
+];
+
+/** Part of a path below the folder of the configuration: it leads nowhere else. */
+const safeName = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*){0,3}$/;
+
+export interface Collected {
+  files: Map<string, Uint8Array>;
+  /** What a person should know of it: what is not in it, and why. */
+  notes: string[];
+}
+
+/** Reads them. Throws OperationError when a file is missing without which the broker can't be brought back. */
+export function collectFiles(machine: Machine): Collected {
+  readPki(machine);
+  const files = new Map<string, Uint8Array>();
+  const notes: string[] = [];
+  for (const [name, path] of Object.entries(backupNames)) {
+    const bytes = machine.read(path);
+    if (bytes !== undefined) files.set(name, bytes);
+    else if (neededNames.includes(name as BackupName)) {
+      throw new OperationError({
+        ...{ operation: "make a backup", place: path, cause: "it is not there" },
+        remedy: "sudo sensorlog-agent broker init puts it there",
+      });
+    }
+  }
+  if (!files.has("pki/ca.key")) notes.push(`the CA's key is not on this machine, and not in the backup`);
+  const config = files.get("config/agent.yaml");
+  if (config === undefined) notes.push(`${places.config} is not there: the backup holds the broker alone`);
+  for (const named of config === undefined ? [] : namedFiles(config)) {
+    const name = configName(named);
+    if (name === undefined) {
+      notes.push(`${named}, which ${places.config} names, is elsewhere and not in the backup`);
+      continue;
+    }
+    const path = `${places.configDir}/${name}`;
+    if (Object.values<string>(backupNames).includes(path)) continue;
+    const bytes = machine.read(path);
+    if (bytes === undefined) notes.push(`${path}, which ${places.config} names, is not there`);
+    else files.set(`config/${name}`, bytes);
+  }
+  return { files, notes };
+}
+
+/** Files that a configuration names: secrets and certificates, as it writes them, each once. */
+export function namedFiles(config: Uint8Array): string[] {
+  const look = new Look(parseYaml(config).value);
+  const keys = ["ca_file", "cert_file", "key_file", "password_file", "api_key_file"];
+  const sections = [["mqtt"], ...look.keys(["outputs"]).map((name) => ["outputs", name])];
+  const named = sections.flatMap((section) => keys.map((key) => look.text([...section, key])));
+  return [...new Set(named.filter((name) => name !== undefined))];
+}
+
+/** The file's name below the folder of the configuration; undefined when it stands elsewhere. */
+export function configName(named: string): string | undefined {
+  const path = normalize(named.startsWith("/") ? named : `${places.configDir}/${named}`);
+  if (!path.startsWith(`${places.configDir}/`)) return undefined;
+  const name = path.slice(places.configDir.length + 1);
+  return safeName.test(name) ? name : undefined;
+}
+
+/** The texts of a backup that hold `config/NAME`: name below the folder of the configuration → bytes. */
+export function configFiles(files: Map<string, Uint8Array>): Map<string, Uint8Array> {
+  const own = Object.keys(backupNames);
+  return new Map(
+    [...files].filter(([name]) => name.startsWith("config/") && !own.includes(name))
+      .map(([name, bytes]) => [name.slice("config/".length), bytes] as const)
+      .filter(([name]) => configName(name) === name),
+  );
+}
