@@ -39,6 +39,7 @@ function addInit(broker: Command, host: Host, finish: Finish): void {
       "delivers at the QoS a reading was published with; without it, all readings are kept for clients that are away, " +
         "those of QoS 0 too",
     )
+    .option("--no-keep-qos", "takes --keep-qos back")
     .option("--dry-run", "shows what would be done, and what would change in each file; changes nothing")
     .option("--yes", "installs the Debian package without asking")
     .option("--json", "one JSON object per step; asks nothing")

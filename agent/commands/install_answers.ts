@@ -23,6 +23,8 @@ export interface AnswerFlags {
 export interface Answered {
   answers: Answers;
   files: NamedFile[];
+  /** Contents of files that the configuration names by their paths and that are not there yet. */
+  coming?: Record<string, string>;
 }
 
 const fileBytesMax = 1024 * 1024;
@@ -62,7 +64,13 @@ export async function fromFlags(flags: AnswerFlags, earlier: Answers): Promise<A
     ...brought,
   };
   const known = Object.entries(said).filter(([, value]) => value !== undefined);
-  return { answers: { ...earlier, ...Object.fromEntries(known) }, files };
+  const answers: Answers = { ...earlier, ...Object.fromEntries(known) };
+  if (brought.brokerCa || (flags.broker !== undefined && flags.broker !== earlier.broker)) {
+    // those were of the broker before
+    delete answers.brokerCaPath;
+    delete answers.statusTopic;
+  }
+  return { answers, files };
 }
 
 /** Asks for what no flag has said. */

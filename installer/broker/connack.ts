@@ -32,21 +32,26 @@ async function askVerified(
   trust: { caPem: string; name: string },
   account: Account | undefined,
 ): Promise<Uint8Array> {
-  const plain = await Deno.connect({ hostname: "127.0.0.1", port });
-  const timer = setTimeout(() => plain.close(), answerMs);
+  let timer = 0;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("it did not answer in time")), answerMs);
+  });
   try {
-    using connection = await Deno.startTls(plain, { hostname: trust.name, caCerts: [trust.caPem] });
-    const end = setTimeout(() => connection.close(), answerMs);
-    clearTimeout(timer);
-    try {
-      await writeAll(connection, connectBytes(account));
-      return await readFour(connection);
-    } finally {
-      clearTimeout(end);
-    }
+    return await Promise.race([ask(port, trust, account), late]);
   } finally {
     clearTimeout(timer);
   }
+}
+
+async function ask(
+  port: number,
+  { caPem, name }: { caPem: string; name: string },
+  account: Account | undefined,
+): Promise<Uint8Array> {
+  const plain = await Deno.connect({ hostname: "127.0.0.1", port });
+  using connection = await Deno.startTls(plain, { hostname: name, caCerts: [caPem] });
+  await writeAll(connection, connectBytes(account));
+  return await readFour(connection);
 }
 
 async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
