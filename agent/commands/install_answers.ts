@@ -154,9 +154,18 @@ function file(questions: Questions, question: string): Promise<string | undefine
 }
 
 /** A file's text, or for `-` that of standard input. A secret is one line; it stands in no message. */
-async function contentOf(flag: string, name: string, isSecret: boolean): Promise<string> {
+export async function contentOf(
+  flag: string,
+  name: string,
+  isSecret: boolean,
+  operation = "install",
+): Promise<string> {
   const place = `${flag} ${name}`;
-  const bytes = await bytesOf(place, name);
+  const wrong = (place: string, cause: string, remedy: string) =>
+    new ConfigError({ operation, place, cause, remedy });
+  const bytes = await bytesOf(name).catch((error) => {
+    throw wrong(place, reasonOf(error), "name a file that can be read");
+  });
   if (bytes.length > fileBytesMax) throw wrong(place, "it is larger than 1 MiB", "name another file");
   let text: string;
   try {
@@ -177,14 +186,10 @@ async function contentOf(flag: string, name: string, isSecret: boolean): Promise
   return `${value}\n`;
 }
 
-async function bytesOf(place: string, name: string): Promise<Uint8Array> {
-  try {
-    if (name !== "-") return await Deno.readFile(name);
-    if (Deno.stdin.isTerminal()) throw new Error("standard input is a terminal, which would show the secret");
-    return new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer());
-  } catch (error) {
-    throw wrong(place, reasonOf(error), "name a file that can be read");
-  }
+async function bytesOf(name: string): Promise<Uint8Array> {
+  if (name !== "-") return await Deno.readFile(name);
+  if (Deno.stdin.isTerminal()) throw new Error("standard input is a terminal, which would show the secret");
+  return new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer());
 }
 
 function wrong(place: string, cause: string, remedy: string): ConfigError {

@@ -126,6 +126,9 @@ export function dropInText(options: DropIn): string {
 /** What a short reading of this many bytes takes in Mosquitto's memory while it waits, by measurement, beside its payload. */
 const readingBytes = 10;
 const queuedReadingBytes = 400;
+const MiB = 1024 * 1024;
+/** What the kernel keeps for itself differs from boot to boot; the file is not to. */
+const memoryStepBytes = 256 * MiB;
 
 /**
  * `max_queued_bytes` for a machine with so much memory. Mosquitto counts payloads only, and a short one takes many times
@@ -133,8 +136,8 @@ const queuedReadingBytes = 400;
  */
 export function queuedBytesFor(memoryBytes: number): number {
   const share = readingBytes / (readingBytes + queuedReadingBytes);
-  const MiB = 1024 * 1024;
-  return Math.max(1, Math.floor(memoryBytes / 2 * share / MiB)) * MiB;
+  const whole = Math.ceil(memoryBytes / memoryStepBytes) * memoryStepBytes;
+  return Math.max(1, Math.floor(whole / 2 * share / MiB)) * MiB;
 }
 
 function byBytes(one: string, other: string): number {

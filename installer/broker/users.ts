@@ -1,0 +1,87 @@
+/** Accounts of sensors: who there is and what becomes of them. Pure but for reading; `plan_broker.ts` makes steps of it. */
+import { OperationError } from "../../agent/base/errors.ts";
+import { topicFilterFault } from "../../agent/base/topic_filter.ts";
+import type { Machine } from "../machine.ts";
+import type { Step } from "../plan.ts";
+import { accountNameFault, type AccountTopics, aclFilterFault, agentAccount, parseAcl } from "./acl.ts";
+import { hashPassword, parsePasswords, verifies } from "./passwords.ts";
+import { accountSteps } from "./plan_broker.ts";
+import { brokerPlaces, brokerUnit } from "./places.ts";
+
+/** What stands in the two files. */
+export interface Accounts {
+  accounts: Map<string, string>;
+  topics: AccountTopics[];
+  aclPresent: string;
+}
+
+/** Reads them. Throws OperationError when this machine's broker has none. */
+export function readAccounts(machine: Machine): Accounts {
+  const [passwords, acl] = [brokerPlaces.passwords, brokerPlaces.acl].map((path) => {
+    const bytes = machine.read(path);
+    if (bytes !== undefined) return new TextDecoder().decode(bytes);
+    throw new OperationError({
+      ...{ operation: "read the broker's accounts", place: path, cause: "it is not there" },
+      remedy: "set the broker up first: sudo sensorlog-agent broker init",
+    });
+  });
+  return { accounts: parsePasswords(passwords!), topics: parseAcl(acl!), aclPresent: acl! };
+}
+
+/** Why an account of this name can't be made or removed, as the rest of a sentence; or undefined. */
+export function sensorNameFault(name: string): string | undefined {
+  if (name === agentAccount) return "is the agent's own";
+  return accountNameFault(name);
+}
+
+/** Why a sensor can't be allowed to write what a filter matches, as the rest of a sentence; or undefined. */
+export function sensorFilterFault(filter: string): string | undefined {
+  const fault = topicFilterFault(filter) ?? aclFilterFault(filter);
+  if (fault !== undefined) return fault;
+  return filter.startsWith("$") ? "begins with $, where the broker alone writes" : undefined;
+}
+
+/**
+ * With an account that may write these topics and read nothing. The hash of one that is there stays when it is that of the
+ * password, or when there is no password.
+ */
+export function withAccount(
+  { accounts, topics, aclPresent }: Accounts,
+  name: string,
+  filters: string[],
+  password: string | undefined,
+): Accounts {
+  const present = accounts.get(name);
+  const stays = present !== undefined && (password === undefined || verifies(present, password));
+  const hashes = new Map(accounts);
+  if (!stays) hashes.set(name, hashPassword(password!));
+  const own: AccountTopics = { name, read: [], write: filters };
+  const known = topics.some((one) => one.name === name);
+  const next = known ? topics.map((one) => one.name === name ? { ...own, read: one.read } : one) : [...topics, own];
+  return { accounts: hashes, topics: next, aclPresent };
+}
+
+/** Without an account. */
+export function withoutAccount({ accounts, topics, aclPresent }: Accounts, name: string): Accounts {
+  const hashes = new Map(accounts);
+  hashes.delete(name);
+  return { accounts: hashes, topics: topics.filter((one) => one.name !== name), aclPresent };
+}
+
+/**
+ * What brings the accounts about. A new account has its topics before it can come in, and one that goes loses them first:
+ * whenever it is cut off, nobody has more than before, and nobody else has less.
+ */
+export function userSteps(wanted: Accounts, port: number): Step[] {
+  return [...accountSteps(wanted), {
+    ...{ kind: "service", id: "broker", what: "Mosquitto with these accounts", name: brokerUnit, port },
+    ...{ startAgainAfter: [], reloadAfter: ["broker-acl", "broker-passwords"] },
+  }];
+}
+
+/** The part of a filter before its first wildcard, as a prefix for topics. */
+export function topicPrefix(filter: string): string {
+  const levels = filter.split("/");
+  const wild = levels.findIndex((level) => level === "+" || level === "#");
+  return (wild < 0 ? levels : levels.slice(0, wild)).join("/");
+}
