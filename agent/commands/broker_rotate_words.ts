@@ -7,7 +7,8 @@ import { safeText } from "../base/display.ts";
 export type Change = "certificate" | "key" | "begin" | "switch" | "finish";
 
 /** A node that compares the certificate itself is the one that notices every change. */
-const fingerprints = "Clients that compare the certificate's fingerprint, as the original sketch does, have to be " +
+const fingerprints =
+  "Clients that compare the certificate's fingerprint, as the original sketch does, have to be " +
   "programmed with the new one, and don't connect until then.";
 
 const befores: Record<Change, string[]> = {

@@ -147,6 +147,7 @@ function addRestore(broker: Command, host: Host, finish: Finish): void {
         "does. Sensors connect as before when they reach this machine under the old name or address. As root.",
     )
     .option("--passphrase-file <file>", "file with the passphrase; - for standard input (default: asks)")
+    .option("--replace", "also over a broker with another CA, and over files that you have edited")
     .option("--dry-run", "shows what would be done; changes nothing")
     .option("--yes", "does not ask")
     .option("--json", "one JSON object per step; asks nothing")

@@ -18,7 +18,11 @@ export async function passphraseFor(
   const passphrase = file === undefined ? await typed(use, questions) : await lineOf(place, file);
   const fault = use === "make" ? passphraseFault(passphrase) : undefined;
   if (fault === undefined) return passphrase;
-  throw wrong(place, `it ${fault}`, "take a longer one, such as four words of a dictionary that chance has chosen");
+  throw wrong(
+    place,
+    `it ${fault}`,
+    "take a longer one, such as four words of a dictionary that chance has chosen",
+  );
 }
 
 async function typed(use: "make" | "open", questions: Questions | undefined): Promise<string> {
@@ -48,7 +52,9 @@ async function lineOf(place: string, file: string): Promise<string> {
 }
 
 async function standardInput(): Promise<Uint8Array> {
-  if (Deno.stdin.isTerminal()) throw new Error("standard input is a terminal, which would show the passphrase");
+  if (Deno.stdin.isTerminal()) {
+    throw new Error("standard input is a terminal, which would show the passphrase");
+  }
   return new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer());
 }
 

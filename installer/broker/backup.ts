@@ -7,7 +7,14 @@
  * passphrase from one who has changed the file and its sum.
  */
 import { Buffer } from "node:buffer";
-import { createCipheriv, createDecipheriv, createHash, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  randomBytes,
+  scrypt,
+  timingSafeEqual,
+} from "node:crypto";
 import { OperationError } from "../../agent/base/errors.ts";
 
 export interface Backup {
@@ -32,6 +39,8 @@ const filesMax = 200;
 const nameMax = 200;
 const passphraseMin = 8;
 const passphraseMax = 1_024;
+/** The same passphrase is typed in more than one form: an é of one or of two characters. */
+const unicodeForm = "NFC";
 
 /** Why a text can't be the passphrase of a new backup, as the rest of a sentence; or undefined. */
 export function passphraseFault(passphrase: string): string | undefined {
@@ -41,18 +50,27 @@ export function passphraseFault(passphrase: string): string | undefined {
   return undefined;
 }
 
-/** The file. Throws OperationError for contents beyond what `openBackup` reads. */
-export async function sealBackup(backup: Backup, passphrase: string): Promise<Uint8Array> {
+/** What comes from a passphrase: the key, and what tells whether it is the right one. */
+export type Derive = (passphrase: string, salt: Uint8Array) => Promise<{ key: Buffer; check: Buffer }>;
+
+/** The file; `derive` is another one in tests only. Throws OperationError for contents beyond what `openBackup` reads. */
+export async function sealBackup(
+  backup: Backup,
+  passphrase: string,
+  derive: Derive = byScrypt,
+): Promise<Uint8Array> {
   const { made, host, files } = backup;
   const contents = Object.fromEntries([...files].map(([name, bytes]) => [name, bytes.toBase64()]));
   const plain = Buffer.from(JSON.stringify({ made: made.toISOString(), host, files: contents }));
   const long = [...files.keys()].find((name) => name.length > nameMax);
   if (plain.length > backupBytesMax - 1_024 || files.size > filesMax || long !== undefined) {
-    const cause = long !== undefined ? `the name ${long} is too long` : `${files.size} files are too much for it`;
+    const cause = long !== undefined
+      ? `the name ${long} is too long`
+      : `${files.size} files are too much for it`;
     throw new OperationError({ operation: "make a backup", place: "its contents", cause });
   }
   const [salt, nonce] = [randomBytes(saltBytes), randomBytes(nonceBytes)];
-  const { key, check } = await keysOf(passphrase, salt);
+  const { key, check } = await derive(passphrase.normalize(unicodeForm), salt);
   const length = Buffer.alloc(lengthBytes);
   length.writeUInt32BE(plain.length + tagBytes);
   const header = Buffer.concat([magic, Buffer.of(version), salt, nonce, check, length]);
@@ -73,13 +91,18 @@ export function assertWhole(bytes: Uint8Array, place: string): void {
   if (!magic.subarray(0, start.length).equals(start)) refuse("it is no backup of the broker", another);
   const made = bytes[magic.length];
   if (made !== undefined && made !== version) {
-    refuse(`it has the format ${made}, and this program knows ${version}`, "use the version that has written it");
+    refuse(
+      `it has the format ${made}, and this program knows ${version}`,
+      "use the version that has written it",
+    );
   }
   const cut = (of: string) => refuse(`it is cut off: ${bytes.length} bytes of ${of} are there`, another);
   if (bytes.length < headerBytes) cut(`${headerBytes} or more`);
   const wanted = headerBytes + buffer(bytes).readUInt32BE(headerBytes - lengthBytes) + sumBytes;
   if (bytes.length < wanted) cut(String(wanted));
-  if (bytes.length > wanted) refuse(`it is longer than it says: ${bytes.length} bytes, not ${wanted}`, another);
+  if (bytes.length > wanted) {
+    refuse(`it is longer than it says: ${bytes.length} bytes, not ${wanted}`, another);
+  }
   const end = bytes.length - sumBytes;
   if (!sumOf(bytes.subarray(0, end)).equals(bytes.subarray(end))) {
     refuse("it is damaged: its checksum is not that of its contents", another);
@@ -87,7 +110,12 @@ export function assertWhole(bytes: Uint8Array, place: string): void {
 }
 
 /** Its contents. Throws OperationError when it is not whole, the passphrase is wrong, or somebody has changed it. */
-export async function openBackup(bytes: Uint8Array, passphrase: string, place: string): Promise<Backup> {
+export async function openBackup(
+  bytes: Uint8Array,
+  passphrase: string,
+  place: string,
+  derive: Derive = byScrypt,
+): Promise<Backup> {
   assertWhole(bytes, place);
   const refuse = (cause: string, remedy: string, from?: unknown) => {
     return new OperationError({ operation: "read a backup", place, cause, remedy, from });
@@ -95,7 +123,7 @@ export async function openBackup(bytes: Uint8Array, passphrase: string, place: s
   let at = magic.length + 1;
   const next = (length: number) => buffer(bytes.subarray(at, at += length));
   const [salt, nonce, check] = [next(saltBytes), next(nonceBytes), next(checkBytes)];
-  const keys = await keysOf(passphrase, salt);
+  const keys = await derive(passphrase.normalize(unicodeForm), salt);
   if (!timingSafeEqual(keys.check, check)) {
     throw refuse("the passphrase is not that of this backup", "try another one; nothing was changed");
   }
@@ -105,7 +133,10 @@ export async function openBackup(bytes: Uint8Array, passphrase: string, place: s
     const decipher = createDecipheriv("aes-256-gcm", keys.key, nonce);
     decipher.setAAD(bytes.subarray(0, headerBytes));
     decipher.setAuthTag(buffer(body.subarray(body.length - tagBytes)));
-    const plain = Buffer.concat([decipher.update(body.subarray(0, body.length - tagBytes)), decipher.final()]);
+    const plain = Buffer.concat([
+      decipher.update(body.subarray(0, body.length - tagBytes)),
+      decipher.final(),
+    ]);
     return contentsOf(JSON.parse(plain.toString("utf8")));
   } catch (error) {
     const remedy = "somebody has changed it, or this program has written it wrongly: use another copy";
@@ -119,19 +150,24 @@ function contentsOf(value: unknown): Backup {
   const entries = Object.entries(files);
   const date = new Date(made);
   if (typeof host !== "string" || Number.isNaN(date.getTime())) throw new Error("no date or host");
-  if (entries.length > filesMax || entries.some(([name]) => name.length > nameMax)) throw new Error("too much");
-  return { made: date, host, files: new Map(entries.map(([name, text]) => [name, Uint8Array.fromBase64(text)])) };
+  if (entries.length > filesMax || entries.some(([name]) => name.length > nameMax)) {
+    throw new Error("too much");
+  }
+  return {
+    made: date,
+    host,
+    files: new Map(entries.map(([name, text]) => [name, Uint8Array.fromBase64(text)])),
+  };
 }
 
-/** The same passphrase is typed in more than one form of Unicode: an é of one or of two characters. */
-function keysOf(passphrase: string, salt: Uint8Array): Promise<{ key: Buffer; check: Buffer }> {
+const byScrypt: Derive = (passphrase, salt) => {
   return new Promise((done, fail) => {
-    scrypt(passphrase.normalize("NFC"), salt, keyBytes + checkBytes, cost, (error, derived) => {
+    scrypt(passphrase, salt, keyBytes + checkBytes, cost, (error, derived) => {
       if (error) return fail(error);
       done({ key: derived.subarray(0, keyBytes), check: derived.subarray(keyBytes) });
     });
   });
-}
+};
 
 const sumOf = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest();
 const buffer = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

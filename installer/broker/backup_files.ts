@@ -31,10 +31,11 @@ export const neededNames: BackupName[] = [
   "broker/passwords",
   "broker/acl",
   "broker/sensorlog.conf",
+  "config/agent.yaml",
 ];
 
-/** Part of a path below the folder of the configuration: it leads nowhere else. */
-const safeName = /^[A-Za-z0-9_-][A-Za-z0-9._-]*(\/[A-Za-z0-9_-][A-Za-z0-9._-]*){0,3}$/;
+/** In the folder of the configuration or in that of the certificates: a name that leads nowhere else. */
+const safeName = /^(pki\/)?[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
 
 export interface Collected {
   files: Map<string, Uint8Array>;
@@ -58,9 +59,7 @@ export function collectFiles(machine: Machine): Collected {
     }
   }
   if (!files.has("pki/ca.key")) notes.push(`the CA's key is not on this machine, and not in the backup`);
-  const config = files.get("config/agent.yaml");
-  if (config === undefined) notes.push(`${places.config} is not there: the backup holds the broker alone`);
-  for (const named of config === undefined ? [] : namedFiles(config)) {
+  for (const named of namedFiles(files.get("config/agent.yaml")!)) {
     const name = configName(named);
     if (name === undefined) {
       notes.push(`${named}, which ${places.config} names, is elsewhere and not in the backup`);

@@ -7,7 +7,9 @@ const linkLocal = /^(fe[89ab][0-9a-f]:|169\.254\.)/i;
 /** Names of this host, as it calls itself and as mDNS does, those of the machine within itself, and its addresses. */
 export function machineNames(
   host: string = hostname(),
-  addresses: string[] = Object.values(networkInterfaces()).flatMap((all) => (all ?? []).map((one) => one.address)),
+  addresses: string[] = Object.values(networkInterfaces()).flatMap((all) =>
+    (all ?? []).map((one) => one.address)
+  ),
 ): string[] {
   const short = host.split(".")[0]!;
   const names = [host, short, `${short}.local`, "localhost", "127.0.0.1", "::1"];

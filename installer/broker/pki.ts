@@ -52,7 +52,11 @@ export async function makeAuthority(name: string, now: Date): Promise<Pair> {
   const certificate = await x509.X509CertificateGenerator.create({
     ...{ serialNumber: newSerial(), subject, issuer: subject },
     ...{ notBefore, notAfter: yearsAfter(now, authorityYears) },
-    ...{ publicKey: keys.publicKey, signingKey: keys.privateKey, signingAlgorithm: { ...p256, hash: sha256 } },
+    ...{
+      publicKey: keys.publicKey,
+      signingKey: keys.privateKey,
+      signingAlgorithm: { ...p256, hash: sha256 },
+    },
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
@@ -141,7 +145,8 @@ export function isKeyOf(privateKeyPem: string, certificatePem: string): boolean 
 /** Throws OperationError unless each is a host name or an address. Returns each once. */
 function assertNames(names: string[]): string[] {
   const wrong = names.find((name) =>
-    isIP(name) === 0 && !/^(?=.{1,253}$)(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/i
+    isIP(name) === 0 &&
+    !/^(?=.{1,253}$)(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*$/i
       .test(name)
   ) ?? names.find((name) => name.includes("%"));
   if (names.length > 0 && wrong === undefined) return [...new Set(names)];
@@ -165,7 +170,10 @@ function assertAuthority(ca: x509.X509Certificate, publicKeyDer: Buffer, now: Da
     refuse("the CA's key is not that of its certificate", "put the right pair back, from a backup");
   }
   if (now.getTime() >= ca.notAfter.getTime()) {
-    refuse(`the CA is over since ${ca.notAfter.toISOString()}`, "change to a new one: broker rotate --ca begin");
+    refuse(
+      `the CA is over since ${ca.notAfter.toISOString()}`,
+      "change to a new one: broker rotate --ca begin",
+    );
   }
 }
 
@@ -213,7 +221,7 @@ function readKey(pem: string, what: string): PrivateKey {
     const locked = pem.includes("ENCRYPTED");
     throw new OperationError({
       ...{ operation: "read a private key", place: what },
-      cause: locked ? "it is encrypted with a passphrase" : "it is no private key in PEM",
+      cause: locked ? "it is encrypted with a passphrase" : `it can't be read as PEM: ${reasonOf(error)}`,
       remedy: locked
         ? "decrypt it with openssl pkey, as root, into a file of mode 0600"
         : "put the right file back, from a backup",
@@ -228,7 +236,12 @@ function publicKeyOf(key: PrivateKey): Buffer {
 }
 
 /** Curves by the names of OpenSSL and of WebCrypto. */
-const curves: Record<string, string> = { prime256v1: "P-256", "p256": "P-256", secp384r1: "P-384", "p384": "P-384" };
+const curves: Record<string, string> = {
+  prime256v1: "P-256",
+  "p256": "P-256",
+  secp384r1: "P-384",
+  "p384": "P-384",
+};
 
 function importAlgorithm(key: PrivateKey, what: string) {
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
@@ -237,7 +250,9 @@ function importAlgorithm(key: PrivateKey, what: string) {
   if (type === "ec" && namedCurve !== undefined) return { name: "ECDSA", namedCurve, hash: sha256 };
   throw new OperationError({
     ...{ operation: "use a private key", place: what },
-    cause: `it is of type ${[type, details?.namedCurve].filter(Boolean).join(" ")}, and only RSA, P-256 and P-384 are known`,
+    cause: `it is of type ${
+      [type, details?.namedCurve].filter(Boolean).join(" ")
+    }, and only RSA, P-256 and P-384 are known`,
     remedy: "change to a new one: broker rotate --key, or --ca begin for that of the CA",
   });
 }

@@ -99,13 +99,14 @@ export function signingAuthority({ trusted, caKey }: BrokerPki): Pair {
   throw new OperationError({
     ...{ operation: "sign a certificate", place: brokerPlaces.caKey },
     cause: caKey === undefined ? "the CA's key is not on this machine" : "it is the key of another CA",
-    remedy: "put the CA's key there, owned by root with mode 0600 and without a passphrase, or change to a new CA: " +
+    remedy:
+      "put the CA's key there, owned by root with mode 0600 and without a passphrase, or change to a new CA: " +
       "sudo sensorlog-agent broker rotate --ca begin",
   });
 }
 
 /** The first private key of a text that may hold certificates, too. */
-function privateKeyIn(text: string): string | undefined {
+export function privateKeyIn(text: string): string | undefined {
   return /-----BEGIN ([A-Z ]*PRIVATE KEY)-----[^]*?-----END \1-----/.exec(text)?.[0].concat("\n");
 }
 

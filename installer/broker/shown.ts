@@ -51,9 +51,13 @@ export async function untilShown(listener: Listener, sha256: string, signal: Abo
   }
   if (shown === sha256) return;
   throw new OperationError({
-    ...{ operation: "make the broker show its new certificate", place: `${listener.hostname}:${listener.port}` },
+    ...{
+      operation: "make the broker show its new certificate",
+      place: `${listener.hostname}:${listener.port}`,
+    },
     cause: shown === undefined ? "it shows none" : `it shows another one, with SHA-256 ${shown}`,
-    remedy: `the new one is in its file; journalctl -u ${brokerUnit} says why the broker did not take it, and ` +
+    remedy:
+      `the new one is in its file; journalctl -u ${brokerUnit} says why the broker did not take it, and ` +
       `sudo systemctl restart ${brokerUnit} starts it with it`,
   });
 }

@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import { apply } from "../../installer/apply.ts";
 import { type BrokerPki, type Phase, phaseOf, readPki } from "../../installer/broker/pki_files.ts";
-import { isIssuedBy, isKeyOf, issueBroker, makeAuthority, readCertificate, splitPem } from "../../installer/broker/pki.ts";
+import {
+  isIssuedBy,
+  isKeyOf,
+  issueBroker,
+  makeAuthority,
+  readCertificate,
+  splitPem,
+} from "../../installer/broker/pki.ts";
 import { brokerPlaces, brokerUnit } from "../../installer/broker/places.ts";
 import { type CaPhase, planCa, planRotate, type Rotating } from "../../installer/broker/rotate.ts";
 import type { Step } from "../../installer/plan.ts";
@@ -18,7 +25,9 @@ const first = await issueBroker(ca, names, { now });
 function brokerMachine(): FakeMachine {
   const machine = new FakeMachine();
   const folder = (path: string) => machine.entries.set(path, { type: "folder", mode: 0o750, uid: 0, gid: 0 });
-  for (const path of ["/etc/sensorlog", brokerPlaces.pkiDir, "/etc/mosquitto", brokerPlaces.dir]) folder(path);
+  for (const path of ["/etc/sensorlog", brokerPlaces.pkiDir, "/etc/mosquitto", brokerPlaces.dir]) {
+    folder(path);
+  }
   machine.put("/etc/passwd", "root:x:0:0::/root:/bin/sh\nmosquitto:x:101:102::/:/bin/sh\n");
   machine.put("/etc/group", "root:x:0:\nmosquitto:x:102:\nsensorlog:x:990:\n");
   machine.put(brokerPlaces.caCertificate, ca.certificatePem);
@@ -86,9 +95,18 @@ Deno.test("rotate: a new certificate with the old key, started with its CA, and 
 Deno.test("rotate --key: another key; both files are for the broker alone", async () => {
   const machine = brokerMachine();
   await change(machine, "key");
-  assert.notEqual(readCertificate(readPki(machine).certificate).keyPin, readCertificate(first.certificatePem).keyPin);
+  assert.notEqual(
+    readCertificate(readPki(machine).certificate).keyPin,
+    readCertificate(first.certificatePem).keyPin,
+  );
   for (const path of [brokerPlaces.certificate, brokerPlaces.key]) {
-    assert.deepEqual(machine.look(path), { ...machine.look(path)!, type: "file", mode: 0o600, uid: 101, gid: 102 });
+    assert.deepEqual(machine.look(path), {
+      ...machine.look(path)!,
+      type: "file",
+      mode: 0o600,
+      uid: 101,
+      gid: 102,
+    });
   }
   assert.equal(machine.text(brokerPlaces.key)!.includes("CERTIFICATE"), false);
 });
@@ -159,14 +177,10 @@ Deno.test("rotate: killed at any change, the broker starts with what is there, a
           await assertServes(machine, when);
           assertClosed(machine);
           if (!killed) break;
-          const [restarts, reloads] = [machine.started.length, count(machine, `reload ${brokerUnit}`)];
           machine.trap = undefined;
           await change(machine, what);
           await assertServes(machine, `${when}, then again`);
           await assertDone(machine, what, when);
-          if (what !== "begin" && what !== "finish") continue;
-          assert.equal(count(machine, `reload ${brokerUnit}`), reloads);
-          assert.equal(restarts + machine.started.length > 0, true, `${when}: the agent never took it in`);
         }
       }
     });
@@ -178,18 +192,17 @@ function wasKilled(error: unknown): boolean {
   return false;
 }
 
-const count = (machine: FakeMachine, what: string) => machine.changes.filter((one) => one === what).length;
-
 async function assertDone(machine: FakeMachine, what: Change, when: string): Promise<void> {
   const phases: Record<Change, Phase> = {
     ...{ certificate: "steady", key: "steady", begin: "begun", switch: "switched", finish: "steady" },
   };
   assert.equal(await phase(machine), phases[what], when);
   assert.equal(machine.look(brokerPlaces.certificate)?.type, "file", when);
-  if (what === "begin" || what === "finish") return;
-  const last = machine.changes.findLastIndex((one) => one === `write ${brokerPlaces.certificate}`);
-  const read = machine.changes.findLastIndex((one) => one === `reload ${brokerUnit}`);
-  assert.equal(read > last, true, `${when}: the broker never read its certificate`);
+  const last = (change: string) => machine.changes.lastIndexOf(change);
+  const [written, taken] = what === "begin" || what === "finish"
+    ? [`write ${brokerPlaces.caCertificate}`, `start ${unitName}`]
+    : [`write ${brokerPlaces.certificate}`, `reload ${brokerUnit}`];
+  assert.equal(last(taken) > last(written), true, `${when}: ${taken} is missing`);
 }
 
 Deno.test("rotate: without the CA's key nothing can be signed, but a new CA can be begun", async () => {
