@@ -6,9 +6,9 @@ import { readCertificate } from "../../installer/broker/pki.ts";
 import { type Phase, phaseOf, readPki } from "../../installer/broker/pki_files.ts";
 import { brokerPlaces } from "../../installer/broker/places.ts";
 import { type CaPhase, planCa, planRotate } from "../../installer/broker/rotate.ts";
-import { confFiles, type Listener, tlsListener, untilShown } from "../../installer/broker/shown.ts";
+import { type Listener, untilShown } from "../../installer/broker/shown.ts";
 import type { Machine } from "../../installer/machine.ts";
-import { type Step, unitPath } from "../../installer/plan.ts";
+import { places, type Step, unitPath } from "../../installer/plan.ts";
 import { ConfigError, OperationError } from "../base/errors.ts";
 import { before, behind, type Change } from "./broker_rotate_words.ts";
 import type { CommonOptions, Host } from "./describe.ts";
@@ -65,16 +65,21 @@ async function planOf(
   options: RotateOptions,
 ): Promise<{ steps: Step[]; phase: Phase; listener: Listener }> {
   const pki = readPki(machine);
-  const listener = tlsListener(confFiles(machine));
+  const { listener } = pki.files;
   const present = readCertificate(pki.certificate).names;
   const names = [...new Set([...present, ...options.name ?? [], ...machineNames()])];
-  const agent = machine.look(unitPath) !== undefined;
   const phase = await phaseOf(pki);
-  const rotating = { pki, phase, names, now: new Date(), agent, port: listener.port };
+  const rotating = { pki, phase, names, now: new Date(), agent: agentConfig(machine) };
   const steps = options.ca === undefined
     ? await planRotate(rotating, options.key ?? false)
     : await planCa(options.ca, rotating);
   return { steps, phase, listener };
+}
+
+/** Undefined where the agent is not installed. */
+function agentConfig(machine: Machine): string | undefined {
+  const bytes = machine.look(unitPath) === undefined ? undefined : machine.read(places.config);
+  return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
 }
 
 /** Nothing tells a change that has come to its end from one that was never begun. */

@@ -2,10 +2,12 @@
 import { OperationError } from "../../agent/base/errors.ts";
 import type { Machine } from "../machine.ts";
 import { isIssuedBy, isKeyOf, type Pair, readCertificate, splitPem } from "./pki.ts";
+import { type FilesInForce, filesInForce } from "./in_force.ts";
 import { brokerPlaces } from "./places.ts";
 
 /** PEM texts; undefined for what is not there. */
 export interface BrokerPki {
+  files: FilesInForce;
   /** What clients trust: the CA that signs first; during a change of the CA two. */
   trusted: string[];
   /** The file that they stand in, as it is. */
@@ -25,14 +27,15 @@ export type Phase = "steady" | "begun" | "switching" | "switched" | "stranded";
 
 /** Reads them. Throws OperationError when the broker has none, or one can't be read. */
 export function readPki(machine: Machine): BrokerPki {
-  const certificates = splitPem(textOf(machine, brokerPlaces.certificate) ?? "");
-  const key = privateKeyIn(textOf(machine, brokerPlaces.key) ?? "");
-  const trustedText = textOf(machine, brokerPlaces.caCertificate) ?? "";
+  const files = filesInForce(machine);
+  const certificates = splitPem(textOf(machine, files.certificate) ?? "");
+  const key = privateKeyIn(textOf(machine, files.key) ?? "");
+  const trustedText = textOf(machine, files.trusted) ?? "";
   const trusted = splitPem(trustedText);
   const missing = [
-    ...(certificates.length === 0 ? [brokerPlaces.certificate] : []),
-    ...(key === undefined ? [brokerPlaces.key] : []),
-    ...(trusted.length === 0 ? [brokerPlaces.caCertificate] : []),
+    ...(certificates.length === 0 ? [files.certificate] : []),
+    ...(key === undefined ? [files.key] : []),
+    ...(trusted.length === 0 ? [files.trusted] : []),
   ];
   if (missing.length > 0) {
     throw new OperationError({
@@ -44,7 +47,7 @@ export function readPki(machine: Machine): BrokerPki {
     });
   }
   return {
-    ...{ trusted, trustedText, certificate: certificates[0]!, key: key! },
+    ...{ files, trusted, trustedText, certificate: certificates[0]!, key: key! },
     caKey: textOf(machine, brokerPlaces.caKey),
     nextCaKey: textOf(machine, brokerPlaces.nextCaKey),
   };
@@ -52,10 +55,11 @@ export function readPki(machine: Machine): BrokerPki {
 
 /** The broker's certificate alone, which everybody may see. Throws OperationError when there is none. */
 export function certificatePem(machine: Machine): string {
-  const [first] = splitPem(textOf(machine, brokerPlaces.certificate) ?? "");
+  const { certificate } = filesInForce(machine);
+  const [first] = splitPem(textOf(machine, certificate) ?? "");
   if (first !== undefined) return first;
   throw new OperationError({
-    ...{ operation: "read the broker's certificate", place: brokerPlaces.certificate },
+    ...{ operation: "read the broker's certificate", place: certificate },
     cause: "it is missing or empty",
     remedy: "set the broker up: sudo sensorlog-agent broker init",
   });
@@ -65,7 +69,7 @@ export function certificatePem(machine: Machine): string {
  * How far a change of the CA has come. It follows from what stands there and nothing else, so that a phase that was
  * interrupted is seen as what it is. Throws OperationError for what no phase leaves behind.
  */
-export async function phaseOf(pki: BrokerPki): Promise<Phase> {
+export async function phaseOf(pki: Omit<BrokerPki, "files">): Promise<Phase> {
   const { trusted, certificate } = pki;
   const next = nextAuthority(pki);
   if (trusted.length === 1 && next === undefined) return "steady";
@@ -86,14 +90,16 @@ export async function phaseOf(pki: BrokerPki): Promise<Phase> {
 }
 
 /** The CA of `next-ca.key`; undefined when there is no such key, or no certificate for it. */
-export function nextAuthority({ trusted, nextCaKey }: BrokerPki): Pair | undefined {
+export function nextAuthority(
+  { trusted, nextCaKey }: Pick<BrokerPki, "trusted" | "nextCaKey">,
+): Pair | undefined {
   if (nextCaKey === undefined) return undefined;
   const certificatePem = trusted.find((pem) => isKeyOf(nextCaKey, pem));
   return certificatePem === undefined ? undefined : { certificatePem, privateKeyPem: nextCaKey };
 }
 
 /** The CA that signs now. Throws OperationError when its key is not on this machine. */
-export function signingAuthority({ trusted, caKey }: BrokerPki): Pair {
+export function signingAuthority({ trusted, caKey }: Pick<BrokerPki, "trusted" | "caKey">): Pair {
   const certificatePem = caKey === undefined ? undefined : trusted.find((pem) => isKeyOf(caKey, pem));
   if (certificatePem !== undefined) return { certificatePem, privateKeyPem: caKey! };
   throw new OperationError({

@@ -1,45 +1,14 @@
 /** Which certificate the broker shows to its clients, which is not always the one that stands in its file. */
 import { connect } from "node:tls";
 import { OperationError } from "../../agent/base/errors.ts";
-import type { Machine } from "../machine.ts";
-import { type ConfFiles, settingsOf } from "./conf.ts";
-import { brokerPlaces, brokerUnit } from "./places.ts";
+import type { Listener } from "./in_force.ts";
+import { brokerUnit } from "./places.ts";
 
-export interface Listener {
-  /** To reach it from this machine. */
-  hostname: string;
-  port: number;
-}
+export { confFiles, type Listener, tlsListener } from "./in_force.ts";
 
-const defaultPort = 8883;
 const shownMs = 20_000;
 const answerMs = 5_000;
 const pollMs = 200;
-
-/** Where the broker shows the certificate of `brokerPlaces`, as its configuration says (mosquitto.conf(5), listener). */
-export function tlsListener(files: ConfFiles): Listener {
-  let listener: Listener = { hostname: "127.0.0.1", port: defaultPort };
-  for (const { name, value } of settingsOf(files)) {
-    const [port, address] = value.split(/\s+/);
-    if (name === "listener" || name === "port") {
-      const isOne = address === undefined || /^(0\.0\.0\.0|::|\*)$/.test(address);
-      listener = { hostname: isOne ? "127.0.0.1" : address, port: Number(port) };
-    }
-    if (name === "certfile" && value === brokerPlaces.certificate) return listener;
-  }
-  return { hostname: "127.0.0.1", port: defaultPort };
-}
-
-/** The machine's files as the reader of Mosquitto's configuration wants them. */
-export function confFiles(machine: Machine): ConfFiles {
-  return {
-    text: (path) => {
-      const bytes = machine.read(path);
-      return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
-    },
-    names: (dir) => machine.list(dir),
-  };
-}
 
 /** Waits until the broker shows the certificate with this SHA-256. Throws OperationError when it does not. */
 export async function untilShown(listener: Listener, sha256: string, signal: AbortSignal): Promise<void> {

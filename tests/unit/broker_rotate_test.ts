@@ -11,7 +11,7 @@ import {
 } from "../../installer/broker/pki.ts";
 import { brokerPlaces, brokerUnit } from "../../installer/broker/places.ts";
 import { type CaPhase, planCa, planRotate, type Rotating } from "../../installer/broker/rotate.ts";
-import type { Step } from "../../installer/plan.ts";
+import { places, type Step } from "../../installer/plan.ts";
 import { unitName } from "../../installer/units.ts";
 import { FakeMachine, Killed } from "../fakes/fake_machine.ts";
 
@@ -24,12 +24,18 @@ const first = await issueBroker(ca, names, { now });
 
 function brokerMachine(): FakeMachine {
   const machine = new FakeMachine();
-  const folder = (path: string) => machine.entries.set(path, { type: "folder", mode: 0o750, uid: 0, gid: 0 });
-  for (const path of ["/etc/sensorlog", brokerPlaces.pkiDir, "/etc/mosquitto", brokerPlaces.dir]) {
+  const folder = (path: string, gid = 0) =>
+    machine.entries.set(path, { type: "folder", mode: 0o750, uid: 0, gid });
+  for (const path of ["/etc/sensorlog", "/etc/mosquitto", brokerPlaces.dir]) {
     folder(path);
   }
+  folder(brokerPlaces.pkiDir, 990);
   machine.put("/etc/passwd", "root:x:0:0::/root:/bin/sh\nmosquitto:x:101:102::/:/bin/sh\n");
   machine.put("/etc/group", "root:x:0:\nmosquitto:x:102:\nsensorlog:x:990:\n");
+  machine.put(
+    places.config,
+    "mqtt: { url: 'mqtts://192.168.1.46:8883', ca_file: /etc/sensorlog/pki/ca.crt }\n",
+  );
   machine.put(brokerPlaces.caCertificate, ca.certificatePem);
   machine.put(brokerPlaces.caKey, ca.privateKeyPem, 0o600);
   machine.put(brokerPlaces.certificate, first.certificatePem);
@@ -47,7 +53,7 @@ function brokerMachine(): FakeMachine {
 
 async function rotating(machine: FakeMachine): Promise<Rotating> {
   const pki = readPki(machine);
-  return { pki, phase: await phaseOf(pki), names, now: later, agent: true, port: 8883 };
+  return { pki, phase: await phaseOf(pki), names, now: later, agent: machine.text(places.config) };
 }
 
 type Change = CaPhase | "certificate" | "key";
@@ -130,7 +136,7 @@ Deno.test("rotate --ca: both are trusted, then the new one signs, then the old o
   await change(machine, "finish");
   assert.equal(await phase(machine), "steady");
   assert.equal(machine.text(brokerPlaces.caCertificate), next);
-  assert.deepEqual(machine.started, [unitName, unitName]);
+  assert.deepEqual(machine.started, [unitName, unitName, unitName]);
   assertClosed(machine);
 });
 
@@ -235,4 +241,43 @@ Deno.test("rotate: files that are missing are named, with what brings them back"
   machine.put(brokerPlaces.key, "");
   assert.throws(() => readPki(machine), /broker\.key: it is missing or empty; .*broker restore/);
   assert.throws(() => readPki(new FakeMachine()), /has no broker with certificates; .*broker init/);
+});
+
+Deno.test("rotate: an adopted broker keeps its files in their places, and the agent goes over from the fingerprint to the CA", async () => {
+  const machine = brokerMachine();
+  for (const path of Object.values(brokerPlaces)) if (path !== brokerPlaces.dir) await machine.remove(path);
+  const old = {
+    cafile: "/etc/mosquitto/ca.crt",
+    certfile: "/etc/mosquitto/old.crt",
+    keyfile: "/etc/mosquitto/old.key",
+  };
+  const lines = Object.entries(old).map(([name, path]) => `${name} ${path}\n`);
+  machine.put(
+    "/etc/mosquitto/mosquitto.conf",
+    `listener 1883\npassword_file /etc/mosquitto/pw\n${lines.join("")}`,
+  );
+  machine.put(old.cafile, ca.certificatePem);
+  machine.put(old.certfile, first.certificatePem);
+  machine.put(old.keyfile, first.privateKeyPem, 0o600);
+  machine.ports.set(brokerUnit, 1883);
+  const { sha256 } = readCertificate(first.certificatePem);
+  machine.put(
+    places.config,
+    `mqtt:\n  url: mqtts://192.168.1.46:1883 # old\n  fingerprint_sha256: "${sha256}"\n`,
+  );
+  await assert.rejects(change(machine, "certificate"), /CA's key is not on this machine.*--ca begin/s);
+  await change(machine, "begin");
+  assert.equal(await phase(machine), "begun");
+  assert.match(machine.text(places.config)!, /fingerprint/, "the certificate is the same still");
+  await change(machine, "switch");
+  assert.equal(await phase(machine), "switched");
+  await assertServes(machine, "adopted");
+  assert.notEqual(machine.text(old.certfile), first.certificatePem);
+  assert.equal(machine.text(old.keyfile), first.privateKeyPem);
+  assert.equal(machine.look(brokerPlaces.certificate), undefined);
+  const config = `mqtt:\n  url: mqtts://192.168.1.46:1883 # old\n  ca_file: ${brokerPlaces.caCertificate}\n`;
+  assert.equal(machine.text(places.config), config);
+  await change(machine, "finish");
+  assert.equal(await phase(machine), "steady");
+  assert.equal(machine.started.at(-1), unitName);
 });

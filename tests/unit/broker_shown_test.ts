@@ -24,7 +24,11 @@ Deno.test("the broker's listener is the one with our certificate, wherever the c
     [include, `listener 8884 192.168.1.46\n${certfile}`, { hostname: "192.168.1.46", port: 8884 }],
     [include, `listener 8885 ::\n${certfile}`, { hostname: here, port: 8885 }],
     ["", `listener 8884\n${certfile}`, { hostname: here, port: 8883 }],
-    [include, "listener 1883\ncertfile /elsewhere.crt\n", { hostname: here, port: 8883 }],
+    [include, "listener 1883\ncertfile /elsewhere.crt\n", { hostname: here, port: 1883 }],
+    [include, `listener 1883\ncertfile /elsewhere.crt\nlistener 8884\n${certfile}`, {
+      hostname: here,
+      port: 8884,
+    }],
   ];
   for (const [main, dropIn, listener] of cases) {
     assert.deepEqual(listenerOf(main, dropIn), listener, main + dropIn);
