@@ -3,8 +3,13 @@ import { normalize } from "node:path";
 import { OperationError } from "../../agent/base/errors.ts";
 import { Look } from "../../agent/config/look.ts";
 import { parseYaml } from "../../agent/config/yaml.ts";
+import { withMqtt } from "../agent_yaml.ts";
 import type { Machine } from "../machine.ts";
 import { places } from "../plan.ts";
+import { accountNameFault, aclText } from "./acl.ts";
+import { dropInText, queuedBytesFor, settingsOf } from "./conf.ts";
+import { confFiles, type FilesInForce } from "./in_force.ts";
+import { parsePasswords } from "./passwords.ts";
 import { brokerPlaces } from "./places.ts";
 import { readPki } from "./pki_files.ts";
 
@@ -43,13 +48,21 @@ export interface Collected {
   notes: string[];
 }
 
-/** Reads them. Throws OperationError when a file is missing without which the broker can't be brought back. */
+/**
+ * Reads them; of an adopted installation as they would stand had `broker init` made it. Throws OperationError when a file is
+ * missing without which the broker can't be brought back.
+ */
 export function collectFiles(machine: Machine): Collected {
-  readPki(machine);
-  const files = new Map<string, Uint8Array>();
+  const { files: inForce } = readPki(machine);
   const notes: string[] = [];
+  const made = inForce.isOurs ? {} : adoptedFiles(machine, inForce);
+  if (!inForce.isOurs) {
+    notes.push(`restored, Mosquitto has its settings in ${brokerPlaces.dropIn} and listens at the same port`);
+  }
+  const files = new Map<string, Uint8Array>();
   for (const [name, path] of Object.entries(backupNames)) {
-    const bytes = machine.read(path);
+    const text = made[name as BackupName];
+    const bytes = text === undefined ? machine.read(path) : new TextEncoder().encode(text);
     if (bytes !== undefined) files.set(name, bytes);
     else if (neededNames.includes(name as BackupName)) {
       throw new OperationError({
@@ -72,6 +85,48 @@ export function collectFiles(machine: Machine): Collected {
     else files.set(`config/${name}`, bytes);
   }
   return { files, notes };
+}
+
+/** The texts of an installation that was adopted as it was, each as it has to be in our places. */
+function adoptedFiles(machine: Machine, inForce: FilesInForce): Partial<Record<BackupName, string>> {
+  const read = (path: string) => {
+    const bytes = machine.read(path);
+    if (bytes !== undefined) return new TextDecoder().decode(bytes);
+    throw new OperationError({ operation: "make a backup", place: path, cause: "it is not there" });
+  };
+  const settings = settingsOf(confFiles(machine));
+  const value = (wanted: string) => settings.findLast(({ name }) => name === wanted)?.value;
+  const passwords = read(inForce.passwords);
+  const dropIn = dropInText({
+    port: inForce.listener.port,
+    queuedBytesMax: Number(value("max_queued_bytes")) || queuedBytesFor(Deno.systemMemoryInfo().total),
+    keepQos: value("upgrade_outgoing_qos") !== "true",
+    ...{ persistenceLocation: false, logFile: false }, // Debian's own file names both
+  });
+  const config = read(places.config);
+  const byOldCa = inForce.cafile !== undefined && mqttKey(config, "ca_file") === inForce.cafile;
+  return {
+    "pki/ca.crt": read(inForce.trusted),
+    "broker/broker.crt": read(inForce.certificate),
+    "broker/broker.key": read(inForce.key),
+    "broker/passwords": passwords,
+    "broker/acl": inForce.acl === undefined ? aclForAll(passwords) : read(inForce.acl),
+    "broker/sensorlog.conf": dropIn,
+    "config/agent.yaml": byOldCa ? withMqtt(config, { ca_file: brokerPlaces.caCertificate }) : config,
+  };
+}
+
+/** Without an access list, whoever has an account may do everything. */
+function aclForAll(passwords: string): string {
+  const names = [...parsePasswords(passwords).keys()];
+  const odd = names.some((name) => accountNameFault(name) !== undefined);
+  // names that a list of ours does not take are matched by what holds for all
+  if (odd) return "pattern readwrite #\npattern read $SYS/#\n";
+  return aclText(names.map((name) => ({ name, read: ["#", "$SYS/#"], write: ["#"] })));
+}
+
+function mqttKey(config: string, key: string): string | undefined {
+  return new Look(parseYaml(new TextEncoder().encode(config)).value).text(["mqtt", key]);
 }
 
 /** Files that a configuration names: secrets and certificates, as it writes them, each once. */

@@ -6,7 +6,6 @@ import { needsOf } from "../config_text.ts";
 import { sumOf } from "../kinds.ts";
 import type { Machine } from "../machine.ts";
 import { type NamedFile, planInstall, type Step } from "../plan.ts";
-import { parseAcl } from "./acl.ts";
 import type { Backup } from "./backup.ts";
 import { type BackupName, backupNames, configFiles, neededNames } from "./backup_files.ts";
 import { parseConf } from "./conf.ts";
@@ -58,10 +57,10 @@ export async function planRestore(machine: Machine, restoring: Restoring): Promi
       privateKeyPem: key,
     },
     accounts: parsePasswords(texts["broker/passwords"]!),
-    topics: parseAcl(texts["broker/acl"]!),
+    topics: [], // the list is put there as it is
     aclPresent: textOf(machine, brokerPlaces.acl),
     ...{ password: "", notes: [] },
-  });
+  }).map((step) => step.id === "broker-acl" ? { ...step, content: texts["broker/acl"]! } as Step : step);
   const nextCaKey = texts["pki/next-ca.key"];
   const next = nextCaKey === undefined ? [] : [caKeyStep(nextCaKey, brokerPlaces.nextCaKey)];
   const config = texts["config/agent.yaml"]!;

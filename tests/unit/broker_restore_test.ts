@@ -64,10 +64,7 @@ const restore = async (machine: FakeMachine, one?: Backup, replace?: boolean) =>
 Deno.test("restore: a new machine has every file of the old one, secrets for their owners only", async () => {
   const machine = newMachine();
   await restore(machine);
-  for (const [path, text] of Object.entries(originals)) {
-    if (path !== brokerPlaces.acl) assert.equal(machine.text(path), text, path);
-  }
-  assert.match(machine.text(brokerPlaces.acl)!, /user kitchen\ntopic write kitchen\/#/);
+  for (const [path, text] of Object.entries(originals)) assert.equal(machine.text(path), text, path);
   const modes = Object.keys(originals).map((path) => [path, machine.look(path)!.mode] as const);
   const open = modes.filter(([, mode]) => (mode & 0o077) !== 0).map(([path]) => path);
   assert.deepEqual(
@@ -190,4 +187,43 @@ Deno.test("backup: without a part of the broker there is none", async () => {
   const machine = oldMachine();
   await machine.remove(brokerPlaces.caKey);
   assert.match(collectFiles(machine).notes.join(), /CA's key is not on this machine/);
+});
+
+Deno.test("backup: an adopted broker comes back in our places, at its port, with all that each account was allowed", async () => {
+  const machine = oldMachine();
+  for (const path of Object.values(brokerPlaces)) {
+    if (path !== brokerPlaces.pkiDir) await machine.remove(path);
+  }
+  const old = {
+    cafile: "/etc/mosquitto/ca.crt",
+    certfile: "/etc/mosquitto/old.crt",
+    keyfile: "/etc/mosquitto/old.key",
+  };
+  const lines = Object.entries(old).map(([name, path]) => `${name} ${path}\n`);
+  machine.put(
+    "/etc/mosquitto/mosquitto.conf",
+    `listener 1883\npassword_file /etc/mosquitto/pw\n${lines.join("")}`,
+  );
+  machine.put("/etc/mosquitto/pw", originals[brokerPlaces.passwords]!);
+  machine.put(old.cafile, ca.certificatePem);
+  machine.put(old.certfile, broker.certificatePem);
+  machine.put(old.keyfile, broker.privateKeyPem);
+  machine.put("/etc/sensorlog/agent.yaml", config.replace("/etc/sensorlog/pki/ca.crt", old.cafile));
+  const { files, notes } = collectFiles(machine);
+  assert.match(notes.join("\n"), /listens at the same port/);
+  const next = newMachine();
+  next.ports.set(brokerUnit, 1883);
+  await restore(next, { ...backup(), files });
+  assert.equal(next.text(brokerPlaces.certificate), broker.certificatePem);
+  assert.equal(next.text(brokerPlaces.key), broker.privateKeyPem);
+  assert.equal(next.text(brokerPlaces.passwords), originals[brokerPlaces.passwords]);
+  assert.match(next.text(brokerPlaces.dropIn)!, /^listener 1883$/m);
+  assert.match(
+    next.text(brokerPlaces.acl)!,
+    /user kitchen\ntopic read #\ntopic read \$SYS\/#\ntopic write #/,
+  );
+  assert.match(
+    next.text("/etc/sensorlog/agent.yaml")!,
+    /^# mine\n[^]*ca_file: \/etc\/sensorlog\/pki\/ca\.crt\n/,
+  );
 });
