@@ -16,6 +16,7 @@ import { brokerPlaces } from "./places.ts";
 import { planBroker, withBroker } from "./plan_broker.ts";
 import type { Proof } from "./prove.ts";
 import { caKeyStep } from "./rotate.ts";
+import { assertOurs } from "./wish.ts";
 
 export interface Restoring {
   backup: Backup;
@@ -46,6 +47,7 @@ export async function planRestore(machine: Machine, restoring: Restoring): Promi
     throw unusable(place, "its CA, its certificate or its key is none, or they don't belong together");
   }
   await assertPhase(texts, place);
+  assertOurs(machine);
   if (!replace) assertSameAuthority(machine, trusted);
   const port = portOf(texts["broker/sensorlog.conf"]!, place);
   const broker = planBroker({

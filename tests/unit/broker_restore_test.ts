@@ -149,6 +149,16 @@ Deno.test("restore: what is missing or does not belong together is refused befor
   }
 });
 
+Deno.test("restore: a Mosquitto that was set up by hand is left alone", async () => {
+  const machine = newMachine();
+  machine.put(
+    "/etc/mosquitto/mosquitto.conf",
+    "include_dir /etc/mosquitto/conf.d\npassword_file /etc/mosquitto/pw\n",
+  );
+  await assert.rejects(restore(machine), /mosquitto\.conf:2: Mosquitto was set up by hand/);
+  assert.deepEqual(machine.changes, []);
+});
+
 Deno.test("restore: a copy of Mosquitto is tried with the agent's account and all files of the broker", async () => {
   const { proof } = await plan(newMachine());
   assert.deepEqual(proof!.account, { name: "agent", password: "agents-password" });
