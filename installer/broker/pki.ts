@@ -195,7 +195,9 @@ async function newKeys(): Promise<Keys & { privateKey: CryptoKey }> {
 async function keptKeys(pem: string): Promise<Keys> {
   const key = readKey(pem, "the broker's key");
   const algorithm = importAlgorithm(key, "the broker's key");
-  const publicKey = await crypto.subtle.importKey("spki", publicKeyOf(key), algorithm, true, ["verify"]);
+  const publicKey = await crypto.subtle.importKey("spki", new Uint8Array(publicKeyOf(key)), algorithm, true, [
+    "verify",
+  ]);
   const privateKeyPem = key.export({ type: "pkcs8", format: "pem" }) as string;
   return { publicKey, privateKeyPem, isRsa: key.asymmetricKeyType === "rsa" };
 }
@@ -205,7 +207,7 @@ async function importSigningKey(pem: string, what: string) {
   const algorithm = importAlgorithm(key, what);
   const der = key.export({ type: "pkcs8", format: "der" });
   return {
-    key: await crypto.subtle.importKey("pkcs8", der, algorithm, false, ["sign"]),
+    key: await crypto.subtle.importKey("pkcs8", new Uint8Array(der), algorithm, false, ["sign"]),
     algorithm,
     publicKeyDer: publicKeyOf(key),
   };

@@ -5,6 +5,7 @@ import { OperationError } from "../../agent/base/errors.ts";
 import {
   assertWhole,
   type Backup,
+  type Derive,
   openBackup,
   passphraseFault,
   sealBackup,
