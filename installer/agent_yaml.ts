@@ -1,6 +1,7 @@
 /** A person's agent.yaml with some keys set anew: everything else stays as it was written, comments too. Pure. */
-import { Document, isMap, isScalar, type ParsedNode, parseDocument, YAMLMap } from "yaml";
+import { type Document, isMap, isScalar, type ParsedNode, parseDocument, YAMLMap } from "yaml";
 import { OperationError } from "../agent/base/errors.ts";
+import { lineDiff } from "./line_diff.ts";
 
 /** Values by key of `mqtt:`; undefined takes a key away. Throws OperationError for what is no map of keys. */
 export function withMqtt(text: string, values: Record<string, string | undefined>): string {
@@ -14,7 +15,11 @@ export function withMqtt(text: string, values: Record<string, string | undefined
     if (value === undefined) mqtt.delete(key);
     else mqtt.set(key, value);
   }
-  if (!changed) return text;
+  return changed ? withOldLines(text, written(document, text)) : text;
+}
+
+/** The whole document as the package writes it, with the habits of the text that it came from. */
+function written(document: Document.Parsed, text: string): string {
   const indent = /^( {1,8})\S/m.exec(text)?.[1]?.length ?? 2;
   return document.toString({
     lineWidth: 0,
@@ -22,6 +27,30 @@ export function withMqtt(text: string, values: Record<string, string | undefined
     indentSeq: !/^([\w-]+):[^\n]*\n- /m.test(text),
     flowCollectionPadding: /[[{] \S/.test(text),
   });
+}
+
+/** What did not change as it stood there: the package has its own ideas of blanks. */
+function withOldLines(text: string, after: string): string {
+  const old = text.split("\n");
+  const before = written(parseDocument(text, { logLevel: "error", stringKeys: true }), text);
+  if (before.split("\n").length !== old.length) return after;
+  let at = 0;
+  const lines = lineDiff(before, after).flatMap(({ sign, text }) => {
+    const stood = sign === "+" ? text : old[at++]!;
+    return sign === "-" ? [] : [stood];
+  });
+  const kept = lines.join("\n") + "\n";
+  return meaning(kept) !== undefined && meaning(kept) === meaning(after) ? kept : after;
+}
+
+/** Undefined when it can't be said. */
+function meaning(text: string): string | undefined {
+  try {
+    const document = parseDocument(text, { logLevel: "error", stringKeys: true });
+    return document.errors.length > 0 ? undefined : JSON.stringify(document.toJS());
+  } catch {
+    return undefined;
+  }
 }
 
 /** The section; a new one where there is none, or nothing but comments in it. */

@@ -52,7 +52,9 @@ export function configText(answers: Answers): string {
     "  # The broker, with TLS or without (mqtt://HOST:1883). Without it the service is up and receives nothing.",
     `  ${key("url", text(broker), "mqtts://192.168.1.46:8883")}`,
     "  # The CA of its certificate, beside this file or with its whole path. Without it: those of the system.",
-    `  ${key("ca_file", name(answers.brokerCa, fileNames.brokerCa) ?? text(brokerCaPath), fileNames.brokerCa)}`,
+    `  ${
+      key("ca_file", name(answers.brokerCa, fileNames.brokerCa) ?? text(brokerCaPath), fileNames.brokerCa)
+    }`,
     "  # The account there. A secret stands in a file of its own, which root reads and hands to the service.",
     `  ${key("username", text(username), "agent")}`,
     `  ${key("password_file", name(answers.password, fileNames.password), fileNames.password)}`,

@@ -78,7 +78,9 @@ function examineFile(machine: Machine, record: InstallRecord, step: FileStep): E
     return { step, outcome: accessIs(machine, step) ? "nothing" : "change", ...shown };
   }
   if (step.secret) return { step, outcome: "change", note: "another secret takes the place of the old one" };
-  if (record.wrote(step.path, sumOf(bytes)) || step.basedOn === sumOf(bytes)) return { step, outcome: "change", ...shown };
+  if (record.wrote(step.path, sumOf(bytes)) || step.basedOn === sumOf(bytes)) {
+    return { step, outcome: "change", ...shown };
+  }
   const beside = machine.read(`${step.path}.new`);
   const there = beside !== undefined && sumOf(beside) === sumOf(step.content);
   const note =

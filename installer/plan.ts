@@ -2,6 +2,7 @@
  * What is to be there when the agent is installed, as a list of steps in their order. Pure: facts and the wish in, steps
  * out; nothing is read or written here. `apply.ts` brings them about and takes them away again.
  */
+import { brokerPlaces, brokerUnit } from "./broker/places.ts";
 import { type AgentUnit, agentUnit, unitName, userName } from "./units.ts";
 
 /** Who owns it, and what others may do with it. */
@@ -118,14 +119,33 @@ export function planInstall(wish: Wish): Step[] {
   return [...before, serviceStep(before.map(({ id }) => id))];
 }
 
-/** What `uninstall` takes away, backwards. What is in the folders goes with them. */
-export function planUninstall(): Step[] {
+/** What `uninstall` takes away, backwards. What is in the folders goes with them. `broker`: one was set up here. */
+export function planUninstall(broker = false): Step[] {
   const { binary, configDir, folders, user } = parts("");
   const unitFile: Step = {
     ...{ kind: "file", id: "unit-file", what: "the service as systemd is told of it" },
     ...{ path: unitPath, content: "", access: ofRoot(0o644) },
   };
-  return [user, configDir, ...folders, binary, unitFile, serviceStep([])];
+  return [user, configDir, ...folders, ...(broker ? brokerParts() : []), binary, unitFile, serviceStep([])];
+}
+
+/** Without its drop-in, Mosquitto is as its package has it: it listens on this machine only. */
+function brokerParts(): Step[] {
+  const restart: Call = { program: "systemctl", args: ["try-restart", brokerUnit] };
+  return [
+    {
+      ...{ kind: "folder", id: "broker-folder", what: "accounts and certificate of the broker", keep: true },
+      ...{ path: brokerPlaces.dir, access: ofRoot(0o750) },
+    },
+    {
+      ...{ kind: "command", id: "broker", what: "Mosquitto as its package has it", keep: true },
+      ...{ run: restart, done: restart, undo: restart },
+    },
+    {
+      ...{ kind: "file", id: "broker-configuration", what: "the broker's configuration", keep: true },
+      ...{ path: brokerPlaces.dropIn, content: "", access: ofRoot(0o644) },
+    },
+  ];
 }
 
 function parts(source: string) {

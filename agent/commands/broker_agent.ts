@@ -35,14 +35,20 @@ export function statusTopicFor(machine: Machine, record: InstallRecord): string 
   const earlier = record.answers as Answers;
   const look = new Look(present === undefined || own ? {} : parseYaml(present).value);
   const plant = look.text(["plant"]) ?? earlier.plant ?? plantOf(hostname());
-  return look.text(["mqtt", "status_topic"]) ?? (own ? earlier.statusTopic : undefined) ?? `sensorlog/${plant}`;
+  return look.text(["mqtt", "status_topic"]) ?? (own ? earlier.statusTopic : undefined) ??
+    `sensorlog/${plant}`;
 }
 
 /**
  * The wish of `install` with the agent at this broker. A configuration that the installer made is made anew from what was
  * answered; one that a person wrote gets these keys and stays theirs. Throws ConfigError when it would not be valid.
  */
-export function agentAtBroker(machine: Machine, record: InstallRecord, source: string, at: AtBroker): AgentWish {
+export function agentAtBroker(
+  machine: Machine,
+  record: InstallRecord,
+  source: string,
+  at: AtBroker,
+): AgentWish {
   const secret: NamedFile = { name: fileNames.password, content: `${at.password}\n`, secret: true };
   const present = machine.read(places.config);
   if (present !== undefined && !record.wrote(places.config, sumOf(present))) {

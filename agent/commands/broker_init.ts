@@ -114,7 +114,9 @@ async function prove(
     [brokerPlaces.key, wish.pair.privateKeyPem],
   ]);
   // one that a person has edited stays as it is
-  const beside = changed.some(({ step, outcome }) => step.id === "broker-configuration" && outcome === "beside");
+  const beside = changed.some(({ step, outcome }) =>
+    step.id === "broker-configuration" && outcome === "beside"
+  );
   if (beside) planned.set(brokerPlaces.dropIn, new TextDecoder().decode(machine.read(brokerPlaces.dropIn)));
   await proveBroker(machine, {
     ...{ planned, port: wish.port, trust: { caPem: wish.trusted, name: agentHost } },
@@ -140,7 +142,11 @@ async function isMissing(machine: Machine): Promise<boolean> {
 async function agrees(questions: Questions | undefined): Promise<boolean> {
   if (questions === undefined) {
     throw new ConfigError({
-      ...{ operation, place: "the package mosquitto", cause: "it is not installed, and nobody is there to be asked" },
+      ...{
+        operation,
+        place: "the package mosquitto",
+        cause: "it is not installed, and nobody is there to be asked",
+      },
       remedy: "add --yes to have it installed, or install it: sudo apt install mosquitto",
     });
   }

@@ -2,7 +2,7 @@
 import { resolve } from "node:path";
 import { readCertificate } from "../../installer/broker/pki.ts";
 import { readPki } from "../../installer/broker/pki_files.ts";
-import { confFiles, tlsListener } from "../../installer/broker/shown.ts";
+import { confFiles, tlsListener } from "../../installer/broker/in_force.ts";
 import { topicPrefix } from "../../installer/broker/users.ts";
 import type { Machine } from "../../installer/machine.ts";
 import { OperationError } from "../base/errors.ts";
@@ -34,7 +34,10 @@ const operation = "write a sensor's settings";
 const notForOthers = /^(localhost|127\.|::1$|fe80:)/;
 
 /** Throws OperationError for an address that the broker's certificate does not name: a sensor would refuse it. */
-export function sensorSettings(machine: Machine, { user, password, topics, address }: SensorAccount): SensorSettings {
+export function sensorSettings(
+  machine: Machine,
+  { user, password, topics, address }: SensorAccount,
+): SensorSettings {
   const { certificate, trustedText } = readPki(machine);
   const { sha1, keyPin, names } = readCertificate(certificate);
   return {
@@ -55,11 +58,17 @@ function addressOf(names: string[], asked: string | undefined): string {
     throw new OperationError({ operation, place: `--address ${asked}`, cause, remedy: remedy(asked) });
   }
   const reachable = names.filter((name) => !notForOthers.test(name));
-  const found = reachable.find((name) => /^\d+(\.\d+){3}$/.test(name)) ?? reachable.find((name) => name.includes(":")) ??
+  const found = reachable.find((name) => /^\d+(\.\d+){3}$/.test(name)) ??
+    reachable.find((name) => name.includes(":")) ??
     reachable.find((name) => name.includes(".")) ?? reachable[0];
   if (found !== undefined) return found;
   const cause = "it names nothing under which others reach this machine";
-  throw new OperationError({ operation, place: "the broker's certificate", cause, remedy: remedy("ADDRESS") });
+  throw new OperationError({
+    operation,
+    place: "the broker's certificate",
+    cause,
+    remedy: remedy("ADDRESS"),
+  });
 }
 
 /** For root alone from the moment it exists. Throws OperationError when there is something of that name. */

@@ -1,12 +1,11 @@
 /** `broker user add`, `remove` and `list`. */
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { apply } from "../../installer/apply.ts";
 import { agentAccount } from "../../installer/broker/acl.ts";
 import { LastSeen, type Seen } from "../../installer/broker/last_seen.ts";
 import { logFileOf, readLogLines } from "../../installer/broker/log_lines.ts";
 import { makePassword, passwordFault } from "../../installer/broker/passwords.ts";
-import { brokerPlaces } from "../../installer/broker/places.ts";
-import { confFiles, tlsListener } from "../../installer/broker/shown.ts";
+import { confFiles, tlsListener } from "../../installer/broker/in_force.ts";
 import {
   type Accounts,
   readAccounts,
@@ -45,6 +44,7 @@ export async function addUser(host: Host, name: string, options: AddUserOptions)
     const present = standing.topics.find((one) => one.name === name);
     const isThere = standing.accounts.has(name);
     if (isThere) assertChange(operation, name, options);
+    if (standing.aclPresent === undefined && options.topics !== undefined) throw noList(operation);
     const password = given ?? (isThere ? undefined : makePassword());
     const topics = options.topics ?? present?.write ?? [`${name}/#`];
     const settings = options.settings === undefined
@@ -58,7 +58,8 @@ export async function addUser(host: Host, name: string, options: AddUserOptions)
       if (settings !== undefined) await machine.remove(resolve(options.settings!));
       throw error;
     }
-    await tellAdded(host, { name, topics, password, given: given !== undefined, options });
+    const isFree = standing.aclPresent === undefined;
+    await tellAdded(host, { name, topics, isFree, password, given: given !== undefined, options });
     return 0;
   });
 }
@@ -66,21 +67,35 @@ export async function addUser(host: Host, name: string, options: AddUserOptions)
 interface Added {
   name: string;
   topics: string[];
+  /** There is no access list. */
+  isFree: boolean;
   password: string | undefined;
   given: boolean;
   options: AddUserOptions;
 }
 
-async function tellAdded({ terminal }: Host, { name, topics, password, given, options }: Added): Promise<void> {
+async function tellAdded(
+  { terminal }: Host,
+  { name, topics, isFree, password, given, options }: Added,
+): Promise<void> {
   const isNew = password !== undefined && !given;
   const { settings, json } = options;
   if (json) {
-    await terminal.out(`${safeJson({ name, topics, ...(isNew ? { password } : {}), ...(settings ? { settings } : {}) })}\n`);
+    await terminal.out(
+      `${safeJson({ name, topics, ...(isNew ? { password } : {}), ...(settings ? { settings } : {}) })}\n`,
+    );
     return;
   }
-  const lines = [`${name} may write ${topics.map(safeText).join(", ")} and read nothing`];
-  if (isNew) lines.push(`password: ${password}`, "It is shown this once; the broker keeps a hash of it only.");
-  if (settings !== undefined) lines.push(`what the sensor needs is in ${safeText(settings)}, its password too`);
+  const rights = isFree
+    ? "may read and write everything, as every account of this broker: it has no access list"
+    : `may write ${topics.map(safeText).join(", ")} and read nothing`;
+  const lines = [`${name} ${rights}`];
+  if (isNew) {
+    lines.push(`password: ${password}`, "It is shown this once; the broker keeps a hash of it only.");
+  }
+  if (settings !== undefined) {
+    lines.push(`what the sensor needs is in ${safeText(settings)}, its password too`);
+  }
   await outLines(terminal, lines);
 }
 
@@ -108,12 +123,12 @@ export async function removeUser(host: Host, name: string, options: CommonOption
 export async function listUsers({ terminal, version }: Host, options: CommonOptions): Promise<number> {
   assertRoot("list accounts");
   const machine = installerMachine({ terminal, version }, () => Promise.resolve());
-  const { accounts, topics } = readAccounts(machine);
+  const { accounts, topics, aclPresent } = readAccounts(machine);
   const log = logFileOf(confFiles(machine));
   const seen = new LastSeen();
   if (log !== undefined) await readLogLines(log, (line) => seen.line(line));
   const rows = [...accounts.keys()].sort().map((name) => {
-    const own = topics.find((one) => one.name === name);
+    const own = aclPresent === undefined ? everything : topics.find((one) => one.name === name);
     return { name, writes: own?.write ?? [], reads: own?.read ?? [], seen: seen.accounts.get(name) };
   });
   if (options.json) {
@@ -129,10 +144,14 @@ export async function listUsers({ terminal, version }: Host, options: CommonOpti
     );
     return 0;
   }
-  const lines = rows.map(({ name, writes, reads, seen }) => [name, listed(writes), listed(reads), seenText(seen)]);
+  const lines = rows.map((
+    { name, writes, reads, seen },
+  ) => [name, listed(writes), listed(reads), seenText(seen)]);
   await outLines(terminal, table([["account", "writes", "reads", "last seen"], ...lines]));
   return 0;
 }
+
+const everything = { read: ["#"], write: ["#"] };
 
 const listed = (filters: string[]) => filters.length === 0 ? "-" : filters.map(safeText).join(", ");
 
@@ -150,9 +169,9 @@ async function changing(
 ): Promise<number> {
   assertRoot(operation);
   const machine = installerMachine(host, () => Promise.resolve());
-  if (machine.look(brokerPlaces.dir) === undefined) readAccounts(machine); // says what is missing
-  const lock = lockFile(brokerPlaces.dir);
-  if (lock === "taken" || lock === "impossible") throw busy(operation, lock);
+  const { passwords } = readAccounts(machine).files;
+  const lock = lockFile(dirname(passwords));
+  if (lock === "taken" || lock === "impossible") throw busy(operation, passwords, lock);
   try {
     return await change(machine);
   } finally {
@@ -160,10 +179,27 @@ async function changing(
   }
 }
 
-function busy(operation: string, why: Exclude<ReturnType<typeof lockFile>, Lock>): OperationError {
+function noList(operation: string): ConfigError {
+  return new ConfigError({
+    ...{
+      operation,
+      place: "--topics",
+      cause: "this broker has no access list: every account may do everything",
+    },
+    remedy: "leave it out, or give Mosquitto an acl_file first",
+  });
+}
+
+function busy(
+  operation: string,
+  place: string,
+  why: Exclude<ReturnType<typeof lockFile>, Lock>,
+): OperationError {
   return new OperationError({
-    ...{ operation, place: brokerPlaces.dir, retryable: why === "taken" },
-    cause: why === "taken" ? "another command is changing the accounts" : "the system offers no way to lock it",
+    ...{ operation, place, retryable: why === "taken" },
+    cause: why === "taken"
+      ? "another command is changing the accounts"
+      : "the system offers no way to lock it",
     ...(why === "taken" ? { remedy: "wait a moment and try again" } : {}),
   });
 }
@@ -183,7 +219,11 @@ async function passwordOf(operation: string, file: string | undefined): Promise<
 }
 
 /** A sensor in the field must not lose its password because somebody looked for another one. */
-function assertChange(operation: string, name: string, { topics, passwordFile, settings }: AddUserOptions): void {
+function assertChange(
+  operation: string,
+  name: string,
+  { topics, passwordFile, settings }: AddUserOptions,
+): void {
   const refuse = (cause: string, remedy: string) => {
     throw new ConfigError({ operation, place: name, cause, remedy });
   };
@@ -208,7 +248,12 @@ function assertFilters(operation: string, filters: string[]): void {
     const fault = sensorFilterFault(filter);
     if (fault === undefined) continue;
     const remedy = "such as hall/s1/# or hall/+/t";
-    throw new ConfigError({ operation, place: `--topics ${JSON.stringify(filter)}`, cause: `it ${fault}`, remedy });
+    throw new ConfigError({
+      operation,
+      place: `--topics ${JSON.stringify(filter)}`,
+      cause: `it ${fault}`,
+      remedy,
+    });
   }
 }
 

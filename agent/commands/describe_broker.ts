@@ -78,7 +78,11 @@ function addAdopt(broker: Command, host: Host, finish: Finish): void {
 }
 
 function addRotate(broker: Command, host: Host, finish: Finish): void {
-  const phases = new Option("--ca <phase>", "a new CA, in three phases").choices(["begin", "switch", "finish"]);
+  const phases = new Option("--ca <phase>", "a new CA, in three phases").choices([
+    "begin",
+    "switch",
+    "finish",
+  ]);
   const rotate = broker.command("rotate")
     .summary("renews the broker's certificate, its key, or its CA")
     .description(
@@ -112,7 +116,9 @@ function addFingerprint(broker: Command, host: Host, finish: Finish): void {
     .option("--json", "as one JSON object")
     .action(async (_options, command: Command) => {
       const { brokerFingerprint } = await import("./broker_fingerprint.ts");
-      finish(await brokerFingerprint(host, command.optsWithGlobals<Parameters<typeof brokerFingerprint>[1]>()));
+      finish(
+        await brokerFingerprint(host, command.optsWithGlobals<Parameters<typeof brokerFingerprint>[1]>()),
+      );
     });
   examples(fingerprint, [
     ["sudo sensorlog-agent broker fingerprint", "for a sensor that is programmed with it"],

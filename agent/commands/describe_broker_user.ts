@@ -25,7 +25,10 @@ function addAdd(user: Command, host: Host, finish: Finish): void {
     .option("--topics <filter...>", "topic filters that it may write (default: NAME/#)")
     .option("--password-file <file>", "a password of your own; - for standard input")
     .option("--settings <file>", "writes what the sensor needs to connect into this file, for root only")
-    .option("--address <host>", "with --settings: name or address under which the sensor reaches this machine")
+    .option(
+      "--address <host>",
+      "with --settings: name or address under which the sensor reaches this machine",
+    )
     .option("--json", "the account as one JSON object, with its password when it was made here")
     .action(async (name: string, _options, command: Command) => {
       const { addUser } = await import("./broker_user.ts");

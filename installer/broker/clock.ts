@@ -24,7 +24,8 @@ export async function assertPlausibleClock(operation: string, now: Date = new Da
   if (fault === undefined) return;
   throw new OperationError({
     ...{ operation, place: "the clock of this machine", cause: fault },
-    remedy: "let it be set (timedatectl shows whether it is synchronised), or set it: sudo date -s '2026-12-31 12:00'",
+    remedy:
+      "let it be set (timedatectl shows whether it is synchronised), or set it: sudo date -s '2026-12-31 12:00'",
   });
 }
 

@@ -19,7 +19,9 @@ const connackPacket = 2;
  * another than is trusted, or does not answer.
  */
 export async function connackCode(port: number, trust: Trust, account: Account | undefined): Promise<number> {
-  const answer = "sha256" in trust ? askPinned(port, trust.sha256, account) : askVerified(port, trust, account);
+  const answer = "sha256" in trust
+    ? askPinned(port, trust.sha256, account)
+    : askVerified(port, trust, account);
   const bytes = await answer;
   if (bytes.length < 4 || bytes[0]! >> 4 !== connackPacket || bytes[1] !== 2) {
     throw new Error("it did not answer as an MQTT broker does");
@@ -69,22 +71,25 @@ async function readFour(connection: Deno.Conn): Promise<Uint8Array> {
 }
 
 /** Verification is off and the certificate itself compared, before anything is written. */
-function askPinned(port: number, sha256: string, account: Account | undefined): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    const socket = connectTls({ host: "127.0.0.1", port, rejectUnauthorized: false });
-    socket.setTimeout(answerMs, () => socket.destroy(new Error("it did not answer in time")));
-    socket.on("error", reject);
-    socket.on("close", () => reject(new Error("it closed the connection")));
-    socket.on("secureConnect", () => {
-      const found: string | undefined = socket.getPeerCertificate()?.fingerprint256;
-      if (found !== undefined && plainHex(found) === plainHex(sha256)) socket.write(connectBytes(account));
-      else socket.destroy(new Error("it shows another certificate"));
+async function askPinned(port: number, sha256: string, account: Account | undefined): Promise<Uint8Array> {
+  const socket = connectTls({ host: "127.0.0.1", port, rejectUnauthorized: false });
+  let timer = 0;
+  try {
+    return await new Promise((resolve, reject) => {
+      timer = setTimeout(() => reject(new Error("it did not answer in time")), answerMs);
+      socket.on("error", reject);
+      socket.on("close", () => reject(new Error("it closed the connection")));
+      socket.on("secureConnect", () => {
+        const found: string | undefined = socket.getPeerCertificate()?.fingerprint256;
+        if (found !== undefined && plainHex(found) === plainHex(sha256)) socket.write(connectBytes(account));
+        else reject(new Error("it shows another certificate"));
+      });
+      socket.on("data", (bytes: Buffer) => resolve(bytes));
     });
-    socket.on("data", (bytes: Buffer) => {
-      resolve(bytes);
-      socket.destroy();
-    });
-  });
+  } finally {
+    clearTimeout(timer);
+    socket.destroy();
+  }
 }
 
 const plainHex = (text: string) => text.replaceAll(":", "").toLowerCase();

@@ -29,10 +29,13 @@ export class LastSeen {
     const ms = /^\d+$/.test(time!) ? Number(time) * 1_000 : Date.parse(zoned(time!));
     if (!Number.isFinite(ms)) return;
     // greedy: a client id may hold anything, what stands last is Mosquitto's own
-    const joined = /^New client connected from \S+ as (.*) \(p\d, c[01], k\d+, u'([A-Za-z0-9._-]{1,64})'\)\.$/.exec(rest);
+    const joined = /^New client connected from \S+ as (.*) \(p\d, c[01], k\d+, u'([A-Za-z0-9._-]{1,64})'\)\.$/
+      .exec(rest);
     if (joined !== null) return this.#joined(joined[1]!, joined[2]!, ms);
     const left =
-      /^Client (.*?) (?:closed its connection|disconnected|has exceeded timeout|already connected)[^]*$/.exec(rest);
+      /^Client (.*?) (?:closed its connection|disconnected|has exceeded timeout|already connected)[^]*$/.exec(
+        rest,
+      );
     if (left !== null) return this.#left(left[1]!, ms);
     if (/^mosquitto version \S+ (starting|terminating)$/.test(rest)) {
       for (const id of [...this.#clients.keys()]) this.#left(id, ms);

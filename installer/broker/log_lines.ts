@@ -30,7 +30,8 @@ async function logFiles(path: string): Promise<string[]> {
   const found: { file: string; age: number }[] = [];
   try {
     for await (const { name } of Deno.readDir(dirname(path))) {
-      const [, age, isRotated] = /^(?:\.(\d{1,4})(?:\.gz)?|())$/.exec(name.slice(basename(path).length)) ?? [];
+      const [, age, isRotated] = /^(?:\.(\d{1,4})(?:\.gz)?|())$/.exec(name.slice(basename(path).length)) ??
+        [];
       if (!name.startsWith(basename(path)) || (age === undefined && isRotated === undefined)) continue;
       found.push({ file: `${dirname(path)}/${name}`, age: Number(age ?? 0) });
     }

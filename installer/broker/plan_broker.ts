@@ -41,8 +41,17 @@ export function accountSteps(
   const acl = aclText(topics);
   return [
     {
-      ...{ kind: "file", id: "broker-acl", what: "what each account may read and write", path: brokerPlaces.acl },
-      ...{ content: acl, access: ofBroker, ...(aclPresent === undefined ? {} : { basedOn: sumOf(aclPresent) }) },
+      ...{
+        kind: "file",
+        id: "broker-acl",
+        what: "what each account may read and write",
+        path: brokerPlaces.acl,
+      },
+      ...{
+        content: acl,
+        access: ofBroker,
+        ...(aclPresent === undefined ? {} : { basedOn: sumOf(aclPresent) }),
+      },
     },
     {
       ...{ kind: "file", id: "broker-passwords", what: "the accounts, with hashed passwords" },
@@ -75,8 +84,16 @@ function certificates({ trusted, trustedPresent, caKey, pair }: BrokerWish): Ste
 function service({ dropIn, port }: BrokerWish): Step[] {
   return [
     {
-      ...{ kind: "file", id: "broker-configuration", what: "Mosquitto's configuration, in a file of its own" },
-      ...{ path: brokerPlaces.dropIn, content: dropIn, access: { mode: 0o644, owner: "root", group: "root" } },
+      ...{
+        kind: "file",
+        id: "broker-configuration",
+        what: "Mosquitto's configuration, in a file of its own",
+      },
+      ...{
+        path: brokerPlaces.dropIn,
+        content: dropIn,
+        access: { mode: 0o644, owner: "root", group: "root" },
+      },
     },
     {
       ...{ kind: "service", id: "broker", what: `Mosquitto, started at every boot, at port ${port}`, port },

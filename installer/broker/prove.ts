@@ -39,7 +39,9 @@ export function plannedFiles(machine: Machine, planned: ReadonlyMap<string, stri
     names: (dir) => {
       const own = [...planned.keys()].filter((path) => path.slice(0, path.lastIndexOf("/")) === dir);
       const present = machine.list(dir);
-      return present === undefined ? undefined : [...new Set([...present, ...own.map((path) => basename(path))])];
+      return present === undefined
+        ? undefined
+        : [...new Set([...present, ...own.map((path) => basename(path))])];
     },
   };
 }
@@ -60,7 +62,11 @@ export async function proveBroker(machine: Machine, proof: Proof): Promise<void>
   }
 }
 
-async function writeCopy(machine: Machine, proof: Proof, dir: string): Promise<{ main: string; port: number }> {
+async function writeCopy(
+  machine: Machine,
+  proof: Proof,
+  dir: string,
+): Promise<{ main: string; port: number }> {
   const owner = numericAccess(machine, { mode: 0, owner: "mosquitto", group: "mosquitto" });
   if (owner === undefined) throw new Error("there is no user or group mosquitto");
   const own = async (path: string, mode: number) => {

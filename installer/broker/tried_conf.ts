@@ -13,7 +13,15 @@ export interface Tried {
 
 /** A bridge would connect under the name of the real one and take its session over. */
 const bridgeSettings = new Set([
-  ...["connection", "address", "addresses", "cleansession", "clientid", "keepalive_interval", "local_cleansession"],
+  ...[
+    "connection",
+    "address",
+    "addresses",
+    "cleansession",
+    "clientid",
+    "keepalive_interval",
+    "local_cleansession",
+  ],
   ...["local_clientid", "local_password", "local_username", "notification_topic", "notifications", "topic"],
   ...["notifications_local_only", "password", "remote_clientid", "remote_password", "remote_username"],
   ...["restart_timeout", "round_robin", "start_type", "threshold", "try_private", "username"],

@@ -5,27 +5,33 @@ import type { Machine } from "../machine.ts";
 import type { Step } from "../plan.ts";
 import { accountNameFault, type AccountTopics, aclFilterFault, agentAccount, parseAcl } from "./acl.ts";
 import { hashPassword, parsePasswords, verifies } from "./passwords.ts";
+import { filesInForce } from "./in_force.ts";
 import { accountSteps } from "./plan_broker.ts";
-import { brokerPlaces, brokerUnit } from "./places.ts";
+import { brokerUnit } from "./places.ts";
 
-/** What stands in the two files. */
+/** What stands in the two files that Mosquitto works with. */
 export interface Accounts {
   accounts: Map<string, string>;
   topics: AccountTopics[];
-  aclPresent: string;
+  /** Undefined: there is no access list, and every account may read and write everything. */
+  aclPresent: string | undefined;
+  files: { passwords: string; acl: string | undefined };
 }
 
 /** Reads them. Throws OperationError when this machine's broker has none. */
 export function readAccounts(machine: Machine): Accounts {
-  const [passwords, acl] = [brokerPlaces.passwords, brokerPlaces.acl].map((path) => {
+  const { passwords, acl } = filesInForce(machine);
+  const text = (path: string) => {
     const bytes = machine.read(path);
     if (bytes !== undefined) return new TextDecoder().decode(bytes);
     throw new OperationError({
       ...{ operation: "read the broker's accounts", place: path, cause: "it is not there" },
       remedy: "set the broker up first: sudo sensorlog-agent broker init",
     });
-  });
-  return { accounts: parsePasswords(passwords!), topics: parseAcl(acl!), aclPresent: acl! };
+  };
+  const accounts = parsePasswords(text(passwords));
+  const aclPresent = acl === undefined ? undefined : text(acl);
+  return { accounts, topics: parseAcl(aclPresent ?? ""), aclPresent, files: { passwords, acl } };
 }
 
 /** Why an account of this name can't be made or removed, as the rest of a sentence; or undefined. */
@@ -46,7 +52,7 @@ export function sensorFilterFault(filter: string): string | undefined {
  * password, or when there is no password.
  */
 export function withAccount(
-  { accounts, topics, aclPresent }: Accounts,
+  { accounts, topics, ...rest }: Accounts,
   name: string,
   filters: string[],
   password: string | undefined,
@@ -57,15 +63,17 @@ export function withAccount(
   if (!stays) hashes.set(name, hashPassword(password!));
   const own: AccountTopics = { name, read: [], write: filters };
   const known = topics.some((one) => one.name === name);
-  const next = known ? topics.map((one) => one.name === name ? { ...own, read: one.read } : one) : [...topics, own];
-  return { accounts: hashes, topics: next, aclPresent };
+  const next = known
+    ? topics.map((one) => one.name === name ? { ...own, read: one.read } : one)
+    : [...topics, own];
+  return { accounts: hashes, topics: next, ...rest };
 }
 
 /** Without an account. */
-export function withoutAccount({ accounts, topics, aclPresent }: Accounts, name: string): Accounts {
+export function withoutAccount({ accounts, topics, ...rest }: Accounts, name: string): Accounts {
   const hashes = new Map(accounts);
   hashes.delete(name);
-  return { accounts: hashes, topics: topics.filter((one) => one.name !== name), aclPresent };
+  return { accounts: hashes, topics: topics.filter((one) => one.name !== name), ...rest };
 }
 
 /**
@@ -73,7 +81,12 @@ export function withoutAccount({ accounts, topics, aclPresent }: Accounts, name:
  * whenever it is cut off, nobody has more than before, and nobody else has less.
  */
 export function userSteps(wanted: Accounts, port: number): Step[] {
-  return [...accountSteps(wanted), {
+  const { passwords, acl } = wanted.files;
+  const steps = accountSteps(wanted).flatMap((step): Step[] => {
+    if (step.id === "broker-acl") return acl === undefined ? [] : [{ ...step, path: acl } as Step];
+    return [{ ...step, path: passwords } as Step];
+  });
+  return [...steps, {
     ...{ kind: "service", id: "broker", what: "Mosquitto with these accounts", name: brokerUnit, port },
     ...{ startAgainAfter: [], reloadAfter: ["broker-acl", "broker-passwords"] },
   }];

@@ -3,9 +3,25 @@ import { OperationError } from "../../agent/base/errors.ts";
 import type { Machine } from "../machine.ts";
 import { places } from "../plan.ts";
 import { type AccountTopics, agentAccount, agentTopics, parseAcl } from "./acl.ts";
-import { dropInText, mainConf, parseConf, queuedBytesFor, type Setting, settingsInTheWay, settingsOf } from "./conf.ts";
+import {
+  dropInText,
+  mainConf,
+  parseConf,
+  queuedBytesFor,
+  type Setting,
+  settingsInTheWay,
+  settingsOf,
+} from "./conf.ts";
 import { hashPassword, makePassword, parsePasswords, verifies } from "./passwords.ts";
-import { isIssuedBy, isKeyOf, issueBroker, makeAuthority, type Pair, readCertificate, splitPem } from "./pki.ts";
+import {
+  isIssuedBy,
+  isKeyOf,
+  issueBroker,
+  makeAuthority,
+  type Pair,
+  readCertificate,
+  splitPem,
+} from "./pki.ts";
 import { readPki, signingAuthority } from "./pki_files.ts";
 import { brokerPlaces } from "./places.ts";
 import { plannedFiles } from "./prove.ts";
@@ -76,7 +92,11 @@ export function assertOurs(machine: Machine): void {
   const included = parseConf(mainConf, textOf(machine, mainConf) ?? "").some(isIncluded);
   if (included) return;
   throw new OperationError({
-    ...{ operation: "set the broker up", place: mainConf, cause: "it does not include /etc/mosquitto/conf.d" },
+    ...{
+      operation: "set the broker up",
+      place: mainConf,
+      cause: "it does not include /etc/mosquitto/conf.d",
+    },
     remedy: "add the line `include_dir /etc/mosquitto/conf.d` at its end, as the package has it",
   });
 }
@@ -89,7 +109,9 @@ function isIncluded({ name, value }: Setting): boolean {
 function dropInFor(machine: Machine, { keepQos, memoryBytes }: BrokerChoices): string {
   const present = parseConf(brokerPlaces.dropIn, textOf(machine, brokerPlaces.dropIn) ?? "");
   const kept = present.some(({ name, value }) => name === "upgrade_outgoing_qos" && value === "false");
-  const others = settingsOf(plannedFiles(machine, new Map())).filter(({ file }) => file !== brokerPlaces.dropIn);
+  const others = settingsOf(plannedFiles(machine, new Map())).filter(({ file }) =>
+    file !== brokerPlaces.dropIn
+  );
   const isNamed = (wanted: string) => others.some(({ name }) => name === wanted);
   const isPackaged = machine.look(mainConf) === undefined; // Debian's own names both
   return dropInText({
@@ -139,13 +161,16 @@ async function present(machine: Machine, { names, namesAsked, now }: BrokerChoic
   const facts = readCertificate(pki.certificate);
   const has = new Set(facts.names);
   const isWell = facts.notAfter > now && isKeyOf(pki.key, pki.certificate) && await isIssued(pki);
-  const chain = textOf(machine, brokerPlaces.certificate)!;
+  // without the key that stands beside it while the pair is being replaced
+  const chain = splitPem(textOf(machine, brokerPlaces.certificate)!).join("");
   if (isWell && namesAsked.every((name) => has.has(name))) {
     const missing = names.filter((name) => !has.has(name));
     const notes = missing.length === 0 ? [] : [
-      `the broker's certificate does not name ${missing.join(", ")}; sudo sensorlog-agent broker rotate makes one that does`,
+      `the broker's certificate does not name ${
+        missing.join(", ")
+      }; sudo sensorlog-agent broker rotate makes one that does`,
     ];
-    const pair = { certificatePem: chain, privateKeyPem: textOf(machine, brokerPlaces.key)! };
+    const pair = { certificatePem: chain, privateKeyPem: pki.key };
     return { trusted, trustedPresent: trusted, caKey, pair, notes };
   }
   const all = [...new Set([...namesAsked, ...facts.names, ...names])];
@@ -154,7 +179,9 @@ async function present(machine: Machine, { names, namesAsked, now }: BrokerChoic
   return { trusted, trustedPresent: trusted, caKey, pair, notes };
 }
 
-async function isIssued({ certificate, trusted }: { certificate: string; trusted: string[] }): Promise<boolean> {
+async function isIssued(
+  { certificate, trusted }: { certificate: string; trusted: string[] },
+): Promise<boolean> {
   for (const authority of trusted) if (await isIssuedBy(certificate, authority)) return true;
   return false;
 }

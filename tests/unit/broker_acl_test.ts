@@ -9,11 +9,14 @@ import {
 } from "../../installer/broker/acl.ts";
 
 const name = fc.stringMatching(/^[A-Za-z0-9._-]{1,64}$/);
-const level = fc.oneof(fc.constantFrom("+", "a b", "écurie", "#x", "user", "topic", "read", ""), fc.string({ maxLength: 8 }));
+const level = fc.oneof(
+  fc.constantFrom("+", "a b", "écurie", "#x", "user", "topic", "read", ""),
+  fc.string({ maxLength: 8 }),
+);
 const filter = fc.array(level, { minLength: 1, maxLength: 4 }).map((levels) => levels.join("/"))
   .filter((text) => aclFilterFault(text) === undefined);
 const filters = fc.uniqueArray(filter, { maxLength: 4 });
-const account = fc.record<AccountTopics>({ name, read: filters, write: filters });
+const account = fc.record<AccountTopics>({ name, read: filters, write: filters }, { noNullPrototype: true });
 const accounts = fc.uniqueArray(account, { selector: (one) => one.name, maxLength: 6 });
 
 Deno.test("broker access list: what is written is read back, whatever the topics are called", () => {
@@ -40,7 +43,9 @@ Deno.test("broker access list: no name and no filter can bring in a line of its 
 });
 
 Deno.test("broker access list: the agent reads all, $SYS too, and writes below its status topic", () => {
-  const lines = aclText([agentTopics("sensorlog/vigo")]).split("\n").filter((line) => line.startsWith("topic"));
+  const lines = aclText([agentTopics("sensorlog/vigo")]).split("\n").filter((line) =>
+    line.startsWith("topic")
+  );
   assert.deepEqual(lines, ["topic read #", "topic read $SYS/#", "topic write sensorlog/vigo/#"]);
 });
 

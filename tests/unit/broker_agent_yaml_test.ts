@@ -42,25 +42,43 @@ Deno.test("agent.yaml of a person: only the keys that are set differ; comments, 
 
 Deno.test("agent.yaml of a person: without a section, with an empty one, or with nothing at all", () => {
   const { fingerprint_sha256: _none, ...set } = values;
-  const cases = ["", "# only this\n", "plant: a\n", "plant: a\nmqtt:\n  # url: x\noutputs: {}\n", "mqtt: {}\n", "mqtt: ~\n"];
+  const cases = [
+    "",
+    "# only this\n",
+    "plant: a\n",
+    "plant: a\nmqtt:\n  # url: x\noutputs: {}\n",
+    "mqtt: {}\n",
+    "mqtt: ~\n",
+  ];
   for (const text of cases) {
     const after = withMqtt(text, values);
     assert.deepEqual(parse(after).mqtt, set, text);
-    for (const comment of text.match(/#.*/g) ?? []) assert.ok(after.includes(comment), `${comment} in ${after}`);
+    for (const comment of text.match(/#.*/g) ?? []) {
+      assert.ok(after.includes(comment), `${comment} in ${after}`);
+    }
     assert.equal(withMqtt(after, values), after);
   }
 });
 
 Deno.test("agent.yaml of a person: whatever else is in it means the same afterwards", () => {
-  const leaf = fc.oneof(fc.string(), fc.integer(), fc.boolean(), fc.constant(null), fc.array(fc.string(), { maxLength: 3 }));
+  const leaf = fc.oneof(
+    fc.string(),
+    fc.integer(),
+    fc.boolean(),
+    fc.constant(null),
+    fc.array(fc.string(), { maxLength: 3 }),
+  );
   const key = fc.stringMatching(/^[a-z_]{1,8}$/).filter((name) => name !== "mqtt" && !(name in values));
   const section = fc.dictionary(key, leaf, { maxKeys: 4 });
-  fc.assert(fc.property(fc.dictionary(key, fc.oneof(leaf, section), { maxKeys: 4 }), section, (others, mqtt) => {
-    const text = JSON.stringify({ ...others, mqtt }, null, 2); // which is YAML, too
-    const after = parse(withMqtt(text, values));
-    const { fingerprint_sha256: _none, ...set } = values;
-    assert.deepEqual(after, parse(JSON.stringify({ ...others, mqtt: { ...mqtt, ...set } })));
-  }), { numRuns: 200 });
+  fc.assert(
+    fc.property(fc.dictionary(key, fc.oneof(leaf, section), { maxKeys: 4 }), section, (others, mqtt) => {
+      const text = JSON.stringify({ ...others, mqtt }, null, 2); // which is YAML, too
+      const after = parse(withMqtt(text, values));
+      const { fingerprint_sha256: _none, ...set } = values;
+      assert.deepEqual(after, parse(JSON.stringify({ ...others, mqtt: { ...mqtt, ...set } })));
+    }),
+    { numRuns: 200 },
+  );
 });
 
 Deno.test("agent.yaml of a person: what is no map of keys is left alone", () => {

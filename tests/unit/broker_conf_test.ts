@@ -48,14 +48,19 @@ Deno.test("broker configuration: included files are read where they are included
   });
   const found = settingsOf(files).map(({ name, value, line }) => `${name}=${value}@${line}`);
   assert.deepEqual(found, ["a=1@1", "c=3 4@1", "d=4@1", "b=2@3"]);
-  assert.deepEqual(confTexts(files).map(({ file }) => file.slice(15)), ["mosquitto.conf", "conf.d/Z.conf", "conf.d/b.conf"]);
+  assert.deepEqual(confTexts(files).map(({ file }) => file.slice(15)), [
+    "mosquitto.conf",
+    "conf.d/Z.conf",
+    "conf.d/b.conf",
+  ]);
   assert.deepEqual(settingsOf(filesOf({})), []);
 });
 
 Deno.test("broker configuration: the packaged one is in nobody's way, one set up by hand is", () => {
   const dropIn = { [brokerPlaces.dropIn]: ours };
   assert.deepEqual(settingsInTheWay(settingsOf(filesOf({ [main]: packaged, ...dropIn }))), []);
-  const byHand = `${packaged}allow_anonymous false\npassword_file /etc/mosquitto/mqttpwdfile\ntls_version tlsv1.2\n`;
+  const byHand =
+    `${packaged}allow_anonymous false\npassword_file /etc/mosquitto/mqttpwdfile\ntls_version tlsv1.2\n`;
   const found = settingsInTheWay(settingsOf(filesOf({ [main]: byHand, ...dropIn })));
   assert.deepEqual(found.map(({ name, file, line }) => `${name} ${file} ${line}`), [
     `allow_anonymous ${main} 11`,
@@ -66,11 +71,16 @@ Deno.test("broker configuration: the packaged one is in nobody's way, one set up
 
 Deno.test("broker configuration: the drop-in names nothing that Mosquitto would take for named twice", () => {
   const twice = ["persistence_location", "log_dest", "password_file", "pid_file"];
-  const names = settingsOf(filesOf({ [main]: packaged, [brokerPlaces.dropIn]: ours })).map(({ name }) => name);
+  const names = settingsOf(filesOf({ [main]: packaged, [brokerPlaces.dropIn]: ours })).map(({ name }) =>
+    name
+  );
   for (const name of twice) assert.equal(names.filter((one) => one === name).length, 1, name);
-  const alone = parseConf("x", dropInText({
-    ...{ port: 8883, queuedBytesMax: 10, keepQos: true, persistenceLocation: true, logFile: true },
-  })).map(({ name, value }) => `${name} ${value}`);
+  const alone = parseConf(
+    "x",
+    dropInText({
+      ...{ port: 8883, queuedBytesMax: 10, keepQos: true, persistenceLocation: true, logFile: true },
+    }),
+  ).map(({ name, value }) => `${name} ${value}`);
   assert.ok(alone.includes("persistence_location /var/lib/mosquitto/"));
   assert.ok(alone.includes("upgrade_outgoing_qos false"));
 });
@@ -88,23 +98,32 @@ Deno.test("broker configuration: TLS 1.2 at least, nobody without an account, an
 
 Deno.test("broker configuration: what is queued grows with the memory, by whole MiB, and is never nothing", () => {
   const GiB = 1024 ** 3;
-  assert.equal(queuedBytesFor(1), 1024 ** 2);
+  assert.ok(queuedBytesFor(1) >= 1024 ** 2 && queuedBytesFor(1) % 1024 ** 2 === 0);
   assert.equal(queuedBytesFor(0.89 * GiB), queuedBytesFor(GiB)); // what a kernel keeps of it differs from boot to boot
   assert.ok(queuedBytesFor(8 * GiB) >= 7 * queuedBytesFor(GiB));
   assert.ok(queuedBytesFor(GiB) < GiB / 32);
 });
 
 Deno.test("broker configuration: a copy listens elsewhere, stores nothing, and connects to no other broker", () => {
-  const text = packaged + "listener 1883 192.0.2.1\nlistener 0 /run/mosquitto/socket\nport 1884\nbind_address 192.0.2.1\n" +
+  const text = packaged +
+    "listener 1883 192.0.2.1\nlistener 0 /run/mosquitto/socket\nport 1884\nbind_address 192.0.2.1\n" +
     "connection cloud\naddress cloud.example\ntopic # out 1\nbridge_cafile /x\nremote_username me\n" +
     "password_file /etc/mosquitto/mine\nmax_connections 9\n";
-  const copies = new Map([[brokerPlaces.passwords, "/run/x/3-passwords"], [brokerPlaces.dropIn, "/run/x/0-sensorlog.conf"]]);
+  const copies = new Map([[brokerPlaces.passwords, "/run/x/3-passwords"], [
+    brokerPlaces.dropIn,
+    "/run/x/0-sensorlog.conf",
+  ]]);
   const files = filesOf({ [main]: text, [brokerPlaces.dropIn]: ours });
   const tried = triedConf(files, "/run/x", (port) => port + 10_000, copies);
   assert.equal(tried.main, "/run/x/mosquitto.conf");
   assert.deepEqual(tried.files[0]!.text.trim().split("\n"), [
     ...["log_dest stderr", "persistence false", "pid_file /run/x/pid", "persistence false"],
-    ...["persistence_location /run/x/", "include_dir /run/x/included0", "listener 11883 127.0.0.1", "port 11884"],
+    ...[
+      "persistence_location /run/x/",
+      "include_dir /run/x/included0",
+      "listener 11883 127.0.0.1",
+      "port 11884",
+    ],
     ...["bind_address 127.0.0.1", "password_file /etc/mosquitto/mine", "max_connections 9"],
   ]);
   assert.equal(tried.files[1]!.path, "/run/x/included0/sensorlog.conf");

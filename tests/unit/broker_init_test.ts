@@ -1,13 +1,18 @@
 import assert from "node:assert/strict";
-import { X509Certificate } from "node:crypto";
-import { apply, examineAll, type Examined } from "../../installer/apply.ts";
+import { apply, examineAll, type Examined, undo } from "../../installer/apply.ts";
 import { clockFault } from "../../installer/broker/clock.ts";
 import { parsePasswords, verifies } from "../../installer/broker/passwords.ts";
 import { parseAcl } from "../../installer/broker/acl.ts";
 import { brokerPlaces, planBroker, withBroker } from "../../installer/broker/plan_broker.ts";
-import { agentPasswordPath, assertOurs, type BrokerChoices, wishForBroker } from "../../installer/broker/wish.ts";
+import {
+  agentPasswordPath,
+  assertOurs,
+  type BrokerChoices,
+  wishForBroker,
+} from "../../installer/broker/wish.ts";
+import { isIssuedBy, isKeyOf, readCertificate } from "../../installer/broker/pki.ts";
 import { readPki } from "../../installer/broker/pki_files.ts";
-import { planInstall } from "../../installer/plan.ts";
+import { planInstall, planUninstall } from "../../installer/plan.ts";
 import { FakeMachine } from "../fakes/fake_machine.ts";
 
 const signal = new AbortController().signal;
@@ -15,7 +20,8 @@ const choices: BrokerChoices = {
   ...{ names: ["pi", "127.0.0.1"], namesAsked: ["127.0.0.1"], keepQos: undefined },
   ...{ statusTopic: "sensorlog/vigo", memoryBytes: 1024 ** 3, now: new Date("2026-11-24T12:00:00Z") },
 };
-const packaged = "persistence_location /var/lib/mosquitto/\nlog_dest file /x\ninclude_dir /etc/mosquitto/conf.d\n";
+const packaged =
+  "persistence_location /var/lib/mosquitto/\nlog_dest file /x\ninclude_dir /etc/mosquitto/conf.d\n";
 
 function machineWithMosquitto(): FakeMachine {
   const machine = new FakeMachine();
@@ -26,7 +32,10 @@ function machineWithMosquitto(): FakeMachine {
   const folder = { type: "folder", mode: 0o755, uid: 0, gid: 0 } as const;
   for (const dir of ["/etc/mosquitto", "/etc/mosquitto/conf.d"]) machine.entries.set(dir, folder);
   machine.put("/etc/mosquitto/mosquitto.conf", packaged);
-  machine.put("/etc/passwd", `${machine.text("/etc/passwd")}mosquitto:x:113:120::/var/lib/mosquitto:/usr/sbin/nologin\n`);
+  machine.put(
+    "/etc/passwd",
+    `${machine.text("/etc/passwd")}mosquitto:x:113:120::/var/lib/mosquitto:/usr/sbin/nologin\n`,
+  );
   machine.put("/etc/group", `${machine.text("/etc/group")}mosquitto:x:120:\n`);
   return machine;
 }
@@ -48,10 +57,10 @@ async function run(machine: FakeMachine, chosen: Partial<BrokerChoices> = {}): P
 }
 
 /** Everything that a client or the agent relies on fits together. */
-function assertWhole(machine: FakeMachine, what: string): void {
+async function assertWhole(machine: FakeMachine, what: string): Promise<void> {
   const pki = readPki(machine);
-  const [certificate, ca] = [new X509Certificate(pki.certificate), new X509Certificate(pki.trusted[0]!)];
-  assert.ok(certificate.verify(ca.publicKey), what);
+  assert.ok(await isIssuedBy(pki.certificate, pki.trusted[0]!), what);
+  assert.ok(isKeyOf(pki.key, pki.certificate) && isKeyOf(pki.caKey!, pki.trusted[0]!), what);
   const password = machine.text(agentPasswordPath)!.trim();
   const accounts = parsePasswords(machine.text(brokerPlaces.passwords)!);
   assert.ok(verifies(accounts.get("agent")!, password), what);
@@ -61,7 +70,7 @@ function assertWhole(machine: FakeMachine, what: string): void {
 Deno.test("broker init: a second run changes nothing, no hash and no certificate", async () => {
   const machine = machineWithMosquitto();
   await run(machine);
-  assertWhole(machine, "the first run");
+  await assertWhole(machine, "the first run");
   const after = machine.listing();
   machine.changes.length = 0;
   const second = await run(machine);
@@ -80,7 +89,7 @@ for (const how of ["kill", "before"] as const) {
       await assert.rejects(run(machine));
       machine.trap = undefined;
       await run(machine);
-      assertWhole(machine, `killed at change ${at}`);
+      await assertWhole(machine, `killed at change ${at}`);
       machine.changes.length = 0;
       await run(machine);
       assert.deepEqual(machine.changes, [], `killed at change ${at}`);
@@ -94,10 +103,12 @@ Deno.test("broker init: keys and hashes are for their owner alone from the momen
   const report = JSON.stringify((await examineAll(machine, steps)).map(({ step: _, ...rest }) => rest));
   assert.doesNotMatch(report, /PRIVATE KEY|\$7\$/);
   await run(machine);
-  const modes = [brokerPlaces.passwords, brokerPlaces.key, brokerPlaces.caKey, agentPasswordPath].map((path) => {
-    const { mode, uid } = machine.look(path)!;
-    return [path, mode.toString(8), uid];
-  });
+  const modes = [brokerPlaces.passwords, brokerPlaces.key, brokerPlaces.caKey, agentPasswordPath].map(
+    (path) => {
+      const { mode, uid } = machine.look(path)!;
+      return [path, mode.toString(8), uid];
+    },
+  );
   assert.deepEqual(modes, [
     [brokerPlaces.passwords, "600", 113],
     [brokerPlaces.key, "600", 113],
@@ -135,8 +146,8 @@ Deno.test("broker init: a name that is asked for brings a new certificate with t
   const after = readPki(machine);
   assert.notEqual(after.certificate, before.certificate);
   assert.equal(after.key, before.key);
-  assert.match(new X509Certificate(after.certificate).subjectAltName!, /broker\.example/);
-  assertWhole(machine, "with another name");
+  assert.ok(readCertificate(after.certificate).names.includes("broker.example"));
+  await assertWhole(machine, "with another name");
   const reports = await examineAll(machine, (await stepsFor(machine)).steps);
   assert.ok(reports.every(({ outcome }) => outcome === "nothing"));
 });
@@ -181,4 +192,21 @@ Deno.test("broker init: an implausible clock makes no certificates", () => {
   assert.match(clockFault(new Date(NaN), "yes")!, /no time/);
   assert.equal(clockFault(new Date("2026-11-24"), "no"), undefined);
   assert.equal(clockFault(new Date("2077-01-01"), "yes"), undefined);
+});
+
+Deno.test("uninstall: the broker stays, with its accounts; --purge takes what is ours, and Mosquitto is told", async () => {
+  const machine = machineWithMosquitto();
+  await run(machine);
+  const packages = [...machine.entries.keys()].filter((path) => path.startsWith("/etc/mosquitto"));
+  const running = { machine, signal, onStep: () => Promise.resolve() };
+  await undo(planUninstall(true), running, false);
+  const now = () => [...machine.entries.keys()].filter((path) => path.startsWith("/etc/mosquitto"));
+  assert.deepEqual(now(), packages);
+  await undo(planUninstall(true), running, true);
+  assert.deepEqual(now().sort(), [
+    "/etc/mosquitto",
+    "/etc/mosquitto/conf.d",
+    "/etc/mosquitto/mosquitto.conf",
+  ]);
+  assert.ok([...machine.entries.keys()].every((path) => !path.startsWith("/etc/sensorlog")));
 });

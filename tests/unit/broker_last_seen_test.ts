@@ -62,7 +62,10 @@ Deno.test("Mosquitto's log: rotated and packed files come first, others of the f
   try {
     const log = join(dir, "mosquitto.log");
     const write = (name: string, content: string | Uint8Array) =>
-      Deno.writeFile(join(dir, name), typeof content === "string" ? new TextEncoder().encode(content) : content);
+      Deno.writeFile(
+        join(dir, name),
+        typeof content === "string" ? new TextEncoder().encode(content) : content,
+      );
     await write("mosquitto.log", "6\n7");
     await write("mosquitto.log.1", "5\n");
     await write("mosquitto.log.2.gz", gzipSync("3\n4\n"));

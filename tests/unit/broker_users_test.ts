@@ -59,7 +59,9 @@ Deno.test("broker user: added, it may write its topics, and the broker is reload
   const machine = machineWithAccounts();
   await bring(machine, add);
   assert.deepEqual(writes(machine, "hall", "h"), ["hall/#"]);
-  assert.deepEqual(machine.changes.filter((one) => /mosquitto\.service/.test(one)), ["reload mosquitto.service"]);
+  assert.deepEqual(machine.changes.filter((one) => /mosquitto\.service/.test(one)), [
+    "reload mosquitto.service",
+  ]);
   assert.equal(parsePasswords(machine.text(brokerPlaces.passwords)!).get("kitchen"), hashes.get("kitchen"));
   machine.changes.length = 0;
   await bring(machine, add);
@@ -68,7 +70,14 @@ Deno.test("broker user: added, it may write its topics, and the broker is reload
 
 for (const how of ["kill", "before"] as const) {
   Deno.test(`broker user: killed ${how === "kill" ? "after" : "before"} any change, nobody else is locked out and nobody let in; again, the broker hears of it`, async () => {
-    for (const [change, name, password, own] of [[add, "hall", "h", "hall/#"], [remove, "kitchen", "k", "kitchen/#"]] as const) {
+    for (
+      const [change, name, password, own] of [[add, "hall", "h", "hall/#"], [
+        remove,
+        "kitchen",
+        "k",
+        "kitchen/#",
+      ]] as const
+    ) {
       for (let at = 1;; at++) {
         const machine = machineWithAccounts();
         machine.trap = { at, how };
@@ -88,25 +97,60 @@ for (const how of ["kill", "before"] as const) {
 }
 
 Deno.test("broker user: topics change without the password, the password without the topics, and what it reads stays", () => {
-  const standing: Accounts = { accounts: hashes, topics, aclPresent: "" };
+  const standing: Accounts = {
+    accounts: hashes,
+    topics,
+    aclPresent: "",
+    files: { passwords: "/a", acl: "/b" },
+  };
   const moved = withAccount(standing, "kitchen", ["other/#"], undefined);
   assert.equal(moved.accounts.get("kitchen"), hashes.get("kitchen"));
   assert.deepEqual(moved.topics[1], { name: "kitchen", read: [], write: ["other/#"] });
   const renewed = withAccount(standing, "kitchen", ["kitchen/#"], "new");
   assert.ok(verifies(renewed.accounts.get("kitchen")!, "new"));
-  assert.equal(withAccount(standing, "kitchen", ["kitchen/#"], "k").accounts.get("kitchen"), hashes.get("kitchen"));
+  assert.equal(
+    withAccount(standing, "kitchen", ["kitchen/#"], "k").accounts.get("kitchen"),
+    hashes.get("kitchen"),
+  );
 });
 
 Deno.test("broker user: names and filters that are none are refused before anything is looked at", () => {
-  for (const name of ["agent", "", "a b", "a/b", "a:b", "é", "x".repeat(65)]) assert.ok(sensorNameFault(name), name);
+  for (const name of ["agent", "", "a b", "a/b", "a:b", "é", "x".repeat(65)]) {
+    assert.ok(sensorNameFault(name), name);
+  }
   for (const name of ["kitchen", "hall-2.north", "S_1"]) assert.equal(sensorNameFault(name), undefined);
-  for (const filter of ["", "a/#/b", "$SYS/#", "$share/g/a", "a\n", " a", "a+"]) assert.ok(sensorFilterFault(filter), filter);
-  for (const filter of ["kitchen/#", "hall/+/t", "#", "a b/ü"]) assert.equal(sensorFilterFault(filter), undefined);
+  for (const filter of ["", "a/#/b", "$SYS/#", "$share/g/a", "a\n", " a", "a+"]) {
+    assert.ok(sensorFilterFault(filter), filter);
+  }
+  for (const filter of ["kitchen/#", "hall/+/t", "#", "a b/ü"]) {
+    assert.equal(sensorFilterFault(filter), undefined);
+  }
 });
 
 Deno.test("broker user: a topic prefix is what stands before the first wildcard", () => {
-  assert.deepEqual(["kitchen/#", "hall/+/t", "a/b/c", "#", "+/x"].map(topicPrefix), ["kitchen", "hall", "a/b/c", "", ""]);
+  assert.deepEqual(["kitchen/#", "hall/+/t", "a/b/c", "#", "+/x"].map(topicPrefix), [
+    "kitchen",
+    "hall",
+    "a/b/c",
+    "",
+    "",
+  ]);
   fc.assert(fc.property(fc.string(), (filter) => assert.ok(filter.startsWith(topicPrefix(filter)))));
+});
+
+Deno.test("broker user: an adopted broker keeps its own file, and its accounts may do everything as before", async () => {
+  const machine = machineWithAccounts();
+  machine.entries.set("/etc/mosquitto", { type: "folder", mode: 0o755, uid: 0, gid: 0 });
+  machine.put(
+    "/etc/mosquitto/mosquitto.conf",
+    "password_file /etc/mosquitto/mine\nlistener 1883\ncertfile /x\nkeyfile /y\n",
+  );
+  machine.put("/etc/mosquitto/mine", passwordsText(hashes));
+  assert.equal(readAccounts(machine).aclPresent, undefined);
+  await bring(machine, add);
+  assert.ok(verifies(parsePasswords(machine.text("/etc/mosquitto/mine")!).get("hall")!, "h"));
+  assert.equal(machine.text(brokerPlaces.passwords), passwordsText(hashes));
+  assert.equal(machine.text(brokerPlaces.acl), aclText(topics));
 });
 
 Deno.test("broker user: without a broker of ours it says what to do first", () => {

@@ -13,7 +13,10 @@ const service: Step = {
   ...{ kind: "service", id: "broker", what: "the broker", name: "mosquitto.service", port: 8883 },
   ...{ startAgainAfter: ["conf"], reloadAfter: ["accounts"] },
 };
-const steps = (conf: string, accounts: string): Step[] => [file("conf", conf), file("accounts", accounts), service];
+const steps = (
+  conf: string,
+  accounts: string,
+): Step[] => [file("conf", conf), file("accounts", accounts), service];
 
 function machineWithBroker(): FakeMachine {
   const machine = new FakeMachine();
@@ -61,7 +64,10 @@ for (const how of ["kill", "before"] as const) {
         machine.trap = undefined;
         await run(machine, next);
         const wanted = next[0] !== undefined && machine.text("/etc/conf") === "b" ? "start" : "reload";
-        assert.ok(ofBroker(machine).includes(wanted), `killed at change ${trapAt}: ${machine.changes.join(", ")}`);
+        assert.ok(
+          ofBroker(machine).includes(wanted),
+          `killed at change ${trapAt}: ${machine.changes.join(", ")}`,
+        );
         machine.changes.length = 0;
         await run(machine, next);
         assert.deepEqual(machine.changes, [], `killed at change ${trapAt}`);
@@ -93,6 +99,11 @@ Deno.test("installer: who listens at a port is seen in the kernel's tables", () 
    1: 0100007F:22B3 0100007F:C350 01 00000000:00000000 00:00000000 00000000   113
    2: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 00000000
 `;
-  assert.deepEqual([1883, 8883, 80, 50000].map((port) => hasListener(table, port)), [true, false, true, false]);
+  assert.deepEqual([1883, 8883, 80, 50000].map((port) => hasListener(table, port)), [
+    true,
+    false,
+    true,
+    false,
+  ]);
   assert.equal(hasListener("", 80), false);
 });
