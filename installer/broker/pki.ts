@@ -7,10 +7,11 @@
  */
 import "reflect-metadata"; // x509 finds nothing of its own without it
 import { Buffer } from "node:buffer";
-import { createHash, createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { isIP } from "node:net";
 import * as x509 from "@peculiar/x509";
 import { OperationError, reasonOf } from "../../agent/base/errors.ts";
+import { importSigningKey, keptKeys, newKeys, p256, publicKeyOf, readKey, sha256 } from "./private_key.ts";
 
 /** A certificate and its private key, PEM; the key as PKCS#8. */
 export interface Pair {
@@ -38,8 +39,6 @@ const authorityYears = 20;
 const brokerYears = 10;
 /** X.520 allows a common name 64 characters. */
 const commonNameMax = 64;
-const p256 = { name: "ECDSA", namedCurve: "P-256" };
-const sha256 = "SHA-256";
 
 /**
  * A new CA for P-256 keys: starts a day before `now`, lasts 20 years, signs end certificates only. Its subject is the
@@ -106,21 +105,22 @@ export async function issueBroker(
 
 /** What a certificate says; the first one when there are several. Throws OperationError when it is none. */
 export function readCertificate(pem: string): CertificateFacts {
-  const certificate = parse(pem);
-  const der = Buffer.from(certificate.rawData);
-  const items = certificate.getExtension(x509.SubjectAlternativeNameExtension)?.names.items ?? [];
-  const names = items.filter(({ type }) => type === "dns" || type === "ip").map(({ value }) => value);
-  const basic = certificate.getExtension(x509.BasicConstraintsExtension);
-  return {
-    subject: certificate.subject,
-    names: [...new Set(names)],
-    notBefore: certificate.notBefore,
-    notAfter: certificate.notAfter,
-    sha1: fingerprint("sha1", der),
-    sha256: fingerprint("sha256", der),
-    keyPin: createHash("sha256").update(Buffer.from(certificate.publicKey.rawData)).digest("base64"),
-    isAuthority: basic?.ca ?? false,
-  };
+  return reading(() => {
+    const certificate = first(pem);
+    const der = Buffer.from(certificate.rawData);
+    const items = certificate.getExtension(x509.SubjectAlternativeNameExtension)?.names.items ?? [];
+    const names = items.filter(({ type }) => type === "dns" || type === "ip").map(({ value }) => value);
+    return {
+      subject: certificate.subject,
+      names: [...new Set(names)],
+      notBefore: certificate.notBefore,
+      notAfter: certificate.notAfter,
+      sha1: fingerprint("sha1", der),
+      sha256: fingerprint("sha256", der),
+      keyPin: createHash("sha256").update(Buffer.from(certificate.publicKey.rawData)).digest("base64"),
+      isAuthority: certificate.getExtension(x509.BasicConstraintsExtension)?.ca ?? false,
+    };
+  });
 }
 
 /** The certificates in a PEM text, each by itself with a line feed at its end; what stands around them is left out. */
@@ -177,93 +177,26 @@ function assertAuthority(ca: x509.X509Certificate, publicKeyDer: Buffer, now: Da
   }
 }
 
-interface Keys {
-  publicKey: CryptoKey;
-  privateKeyPem: string;
-  isRsa: boolean;
-}
-
-async function newKeys(): Promise<Keys & { privateKey: CryptoKey }> {
-  const { privateKey, publicKey } = await crypto.subtle.generateKey(p256, true, ["sign", "verify"]);
-  const der = Buffer.from(await crypto.subtle.exportKey("pkcs8", privateKey));
-  const privateKeyPem = createPrivateKey({ key: der, format: "der", type: "pkcs8" })
-    .export({ type: "pkcs8", format: "pem" }) as string;
-  return { publicKey, privateKey, privateKeyPem, isRsa: false };
-}
-
-/** The key as it is, and its public half for a new certificate. */
-async function keptKeys(pem: string): Promise<Keys> {
-  const key = readKey(pem, "the broker's key");
-  const algorithm = importAlgorithm(key, "the broker's key");
-  const publicKey = await crypto.subtle.importKey("spki", new Uint8Array(publicKeyOf(key)), algorithm, true, [
-    "verify",
-  ]);
-  const privateKeyPem = key.export({ type: "pkcs8", format: "pem" }) as string;
-  return { publicKey, privateKeyPem, isRsa: key.asymmetricKeyType === "rsa" };
-}
-
-async function importSigningKey(pem: string, what: string) {
-  const key = readKey(pem, what);
-  const algorithm = importAlgorithm(key, what);
-  const der = key.export({ type: "pkcs8", format: "der" });
-  return {
-    key: await crypto.subtle.importKey("pkcs8", new Uint8Array(der), algorithm, false, ["sign"]),
-    algorithm,
-    publicKeyDer: publicKeyOf(key),
-  };
-}
-
-type PrivateKey = ReturnType<typeof createPrivateKey>;
-
-/** Any PEM form: PKCS#8, SEC 1 or PKCS#1 as openssl writes them. */
-function readKey(pem: string, what: string): PrivateKey {
-  try {
-    return createPrivateKey(pem);
-  } catch (error) {
-    const locked = pem.includes("ENCRYPTED");
-    throw new OperationError({
-      ...{ operation: "read a private key", place: what },
-      cause: locked ? "it is encrypted with a passphrase" : `it can't be read as PEM: ${reasonOf(error)}`,
-      remedy: locked
-        ? "decrypt it with openssl pkey, as root, into a file of mode 0600"
-        : "put the right file back, from a backup",
-      from: error,
-    });
-  }
-}
-
-function publicKeyOf(key: PrivateKey): Buffer {
-  const pem = key.export({ type: "pkcs8", format: "pem" });
-  return createPublicKey(pem).export({ type: "spki", format: "der" }) as Buffer;
-}
-
-/** Curves by the names of OpenSSL and of WebCrypto. */
-const curves: Record<string, string> = {
-  prime256v1: "P-256",
-  "p256": "P-256",
-  secp384r1: "P-384",
-  "p384": "P-384",
-};
-
-function importAlgorithm(key: PrivateKey, what: string) {
-  const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
-  if (type === "rsa") return { name: "RSASSA-PKCS1-v1_5", hash: sha256 };
-  const namedCurve = curves[details?.namedCurve ?? ""];
-  if (type === "ec" && namedCurve !== undefined) return { name: "ECDSA", namedCurve, hash: sha256 };
-  throw new OperationError({
-    ...{ operation: "use a private key", place: what },
-    cause: `it is of type ${
-      [type, details?.namedCurve].filter(Boolean).join(" ")
-    }, and only RSA, P-256 and P-384 are known`,
-    remedy: "change to a new one: broker rotate --key, or --ca begin for that of the CA",
+function parse(pem: string): x509.X509Certificate {
+  return reading(() => {
+    const certificate = first(pem);
+    // what is in it is looked at when it is asked for, and may then turn out to be damaged
+    if (certificate.extensions.length > 0 && certificate.publicKey.rawData.byteLength === 0) {
+      throw new Error("no key");
+    }
+    return certificate;
   });
 }
 
-function parse(pem: string): x509.X509Certificate {
+function first(pem: string): x509.X509Certificate {
+  const [text] = splitPem(pem);
+  if (text === undefined) throw new Error("there is no certificate in it");
+  return new x509.X509Certificate(text);
+}
+
+function reading<T>(read: () => T): T {
   try {
-    const [first] = splitPem(pem);
-    if (first === undefined) throw new Error("there is no certificate in it");
-    return new x509.X509Certificate(first);
+    return read();
   } catch (error) {
     throw new OperationError({
       ...{ operation: "read a certificate", place: "its PEM text", cause: reasonOf(error), from: error },

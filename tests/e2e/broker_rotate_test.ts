@@ -29,11 +29,11 @@ class Traffic implements AsyncDisposable {
 
   async #send(): Promise<void> {
     for (let batch = 0; this.#going; batch++) {
-      const messages = Array.from({ length: 10 }, (_, n) => {
-        return { topic: "kitchen/t", payload: String(batch * 10 + n), qos: 1 as const };
+      const messages = Array.from({ length: 5 }, (_, n) => {
+        return { topic: "kitchen/t", payload: String(batch * 5 + n), qos: 1 as const };
       });
       await this.publisher.publish(messages, ({ payload }) => this.taken.push(String(payload)));
-      await delay(50);
+      await delay(100);
     }
   }
 
