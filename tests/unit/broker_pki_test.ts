@@ -129,6 +129,7 @@ Deno.test("pki: a kept key keeps its pin, a new one has another", async () => {
 
 Deno.test("pki: two CAs of one name are never mistaken for each other, in either order of trust", async () => {
   const [old, next] = [await makeAuthority("same", now), await makeAuthority("same", now)];
+  assert.notEqual(readCertificate(old.certificatePem).subject, readCertificate(next.certificatePem).subject);
   for (const [signer, other] of [[old, next], [next, old]] as [Pair, Pair][]) {
     const broker = await issueBroker(signer, ["pi"], { now });
     for (const trusted of [[old, next], [next, old]]) {
