@@ -138,6 +138,23 @@ for (const protocol of ["MQTT 5", "MQTT 3.1.1"] as const) {
   });
 }
 
+Deno.test("figures: an agent that has lost its session.json sees them all the same, and stores none", async () => {
+  await using broker = await startMosquitto({ extra });
+  await using agent = await TestAgent.start({ url: broker.url, topics: ["a"] });
+  await agent.connected();
+  await looked(agent);
+  await agent.stop();
+  await Deno.remove(join(agent.dir, "session.json"));
+  await agent.start();
+  await agent.until(
+    "what only the retained message tells",
+    ({ broker: it }) => it?.version !== undefined,
+    20_000,
+  );
+  assert.equal(agent.status.sessionPresent, true);
+  assert.equal(agent.spool.nextSequence(), 1);
+});
+
 for (const code of [128, 135]) {
   Deno.test(`figures: a broker that refuses them with ${code} raises no alarm and is not asked again on this connection`, async () => {
     await using broker = new FakeBroker(async (client) => {

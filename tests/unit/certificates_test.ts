@@ -149,19 +149,18 @@ Deno.test("certificates: a broker that can't be looked at is no alarm, and is lo
   const watch = new CertificateWatch({ settings, broker, clock, log: new MemoryLog() });
   const running = watch.run(stop.signal);
   for (let i = 0; i < 3; i++) {
-    await new Promise((done) => setTimeout(done, 10));
+    await waitUntil(() => clock.sleepers === 1, 20_000, "the next look to be waited for");
     await clock.advance(certificateAgainMs);
   }
   assert.deepEqual(watch.alarms(), []);
+  await waitUntil(() => clock.sleepers === 1, 20_000, "the next look to be waited for");
   await using _server = new Server(
     await read(made.endsSoon.certificate),
     await read(made.endsSoon.key),
     port,
   );
-  const alarmed = async () => {
-    await clock.advance(certificateAgainMs);
-    return watch.alarms().some(({ text }) => /the broker's certificate lasts/.test(text));
-  };
+  await clock.advance(certificateAgainMs);
+  const alarmed = () => watch.alarms().some(({ text }) => /the broker's certificate lasts/.test(text));
   await waitUntil(alarmed, 20_000, "the alarm");
   stop.abort();
   await running;
@@ -175,22 +174,27 @@ Deno.test("certificates: a server that never ends its handshake holds nothing up
     const stop = new AbortController();
     const settings = { mqtt: mqttSettings(), outputs: [] };
     const running = new CertificateWatch({ settings, broker, clock, log: new MemoryLog() }).run(stop.signal);
-    if (i < 2) await waitUntil(() => silent.connections.length === i + 1, 20_000, "a connection");
+    if (i < 2) await waitUntil(() => silent.greeted === i + 1, 20_000, "a handshake begun");
+    else await waitUntil(() => clock.sleepers === 1, 20_000, "the look given up at once");
     stop.abort();
     await running;
   }
   assert.equal(silent.connections.length, 2, "two that hang are enough");
 });
 
-/** Takes connections and says nothing. */
+/** Takes connections, reads what comes first, and says nothing. */
 class SilentServer implements AsyncDisposable {
   readonly connections: Deno.Conn[] = [];
+  greeted = 0;
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   readonly #serving = this.#serve();
   readonly port = (this.#listener.addr as Deno.NetAddr).port;
 
   async #serve(): Promise<void> {
-    for await (const connection of this.#listener) this.connections.push(connection);
+    for await (const connection of this.#listener) {
+      this.connections.push(connection);
+      if (await connection.read(new Uint8Array(1)) !== null) this.greeted++;
+    }
   }
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listener.close();
