@@ -124,7 +124,7 @@ async function untilListening(port: number, ended: Promise<Deno.CommandStatus>):
   void ended.then(() => gone = true);
   for (const endMs = performance.now() + startMs;;) {
     try {
-      using _ = await Deno.connect({ hostname: "127.0.0.1", port });
+      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
       return;
     } catch (error) {
       if (gone) throw new Error("it ended at once");

@@ -177,7 +177,7 @@ Deno.test("broker adopt: the original changes over without a sensor being touche
         everyMs: 1,
       });
       await waitUntil(
-        () => running.ended || /account for the agent/.test(running.stdout.text),
+        () => running.ended || /one for the agent/.test(running.stdout.text),
         patienceMs,
         "a step",
         {

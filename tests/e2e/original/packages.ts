@@ -15,7 +15,7 @@ export async function installPackages(container: Container): Promise<void> {
   for (const name of debs) await container.copyIn(join(dir, name), `/srv/debs/${name}`);
   await container.succeed("sh", [
     "-c",
-    "dpkg --install /srv/debs/*.deb && rm -r /srv/debs && systemctl start cron",
+    "apt-get -qq --yes install /srv/debs/*.deb && rm -r /srv/debs && systemctl start cron",
   ]);
 }
 
