@@ -108,7 +108,7 @@ export function dropInText(options: DropIn): string {
     "persistence true",
     ...(persistenceLocation ? ["persistence_location /var/lib/mosquitto/"] : []),
     `autosave_interval ${autosaveS}`,
-    "max_queued_messages 0",
+    `max_queued_messages ${queuedMessagesFor(queuedBytesMax)}`,
     `max_queued_bytes ${queuedBytesMax}`,
     `max_inflight_messages ${inFlightMax}`,
     ...(keepQos
@@ -123,21 +123,24 @@ export function dropInText(options: DropIn): string {
   ].join("\n");
 }
 
-/** What a short reading of this many bytes takes in Mosquitto's memory while it waits, by measurement, beside its payload. */
-const readingBytes = 10;
-const queuedReadingBytes = 400;
+/** What a message takes in Mosquitto's memory while it waits, beside its payload: measured with 2.0.11, rounded up. */
+const queuedMessageBytes = 400;
 const MiB = 1024 * 1024;
 /** What the kernel keeps for itself differs from boot to boot; the file is not to. */
 const memoryStepBytes = 256 * MiB;
 
-/**
- * `max_queued_bytes` for a machine with so much memory. Mosquitto counts payloads only, and a short one takes many times
- * its size: with this limit, readings of 10 bytes fill half of the memory.
- */
+/** `max_queued_bytes` for a machine with so much memory: a quarter of it for payloads, which alone count. */
 export function queuedBytesFor(memoryBytes: number): number {
-  const share = readingBytes / (readingBytes + queuedReadingBytes);
-  const whole = Math.ceil(memoryBytes / memoryStepBytes) * memoryStepBytes;
-  return Math.max(1, Math.floor(whole / 2 * share / MiB)) * MiB;
+  return Math.ceil(memoryBytes / memoryStepBytes) * memoryStepBytes / 4;
+}
+
+/**
+ * `max_queued_messages` to go with it: as much again for what a message takes beside its payload. Short readings come up
+ * against this limit, long ones against the other. Not 0, which stands for no limit: then Mosquitto 2.0.11 ends the
+ * connection of everybody who writes a topic that the access list refuses (after its acknowledgement).
+ */
+export function queuedMessagesFor(queuedBytesMax: number): number {
+  return Math.max(1_000, Math.floor(queuedBytesMax / queuedMessageBytes));
 }
 
 function byBytes(one: string, other: string): number {

@@ -8,6 +8,11 @@ export interface Seen {
   connected: boolean;
 }
 
+/** How Mosquitto says that a connection has ended. */
+const endings = [
+  /^Client (.*?) (?:closed its connection|disconnected|has exceeded timeout|already connected)[^]*$/,
+  /^Bad socket read\/write on client (.*): .*$/,
+];
 /** So many connections are followed; whoever opens more is seen no later than when it connected. */
 const clientsMax = 10_000;
 const lineCharactersMax = 4_096;
@@ -32,11 +37,8 @@ export class LastSeen {
     const joined = /^New client connected from \S+ as (.*) \(p\d, c[01], k\d+, u'([A-Za-z0-9._-]{1,64})'\)\.$/
       .exec(rest);
     if (joined !== null) return this.#joined(joined[1]!, joined[2]!, ms);
-    const left =
-      /^Client (.*?) (?:closed its connection|disconnected|has exceeded timeout|already connected)[^]*$/.exec(
-        rest,
-      );
-    if (left !== null) return this.#left(left[1]!, ms);
+    const left = endings.map((ending) => ending.exec(rest)).find((found) => found !== null);
+    if (left !== undefined) return this.#left(left![1]!, ms);
     if (/^mosquitto version \S+ (starting|terminating)$/.test(rest)) {
       for (const id of [...this.#clients.keys()]) this.#left(id, ms);
     }

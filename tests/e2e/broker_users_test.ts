@@ -63,6 +63,12 @@ Deno.test("broker user: accounts come, change and go while other clients stay co
     assert.equal(await connections(), before, "nobody had to connect again");
   };
 
+  await context.step("a topic that is refused costs nobody the connection", async () => {
+    await steady.publish([{ topic: "hall/refused", payload: "1", qos: 1 }]);
+    await goesOn("refused");
+    assert.ok(!arrivedTopics(pi).includes("hall/refused"));
+  });
+
   await context.step("a new account may write at once, with topics of its own choice too", async () => {
     const password = await addSensor(pi, "s1", "--topics", "hall/+/t", "hall s1/#");
     for (const topic of ["hall/1/t", "hall s1/ü", "hall/1/u", "s1/t"]) {
@@ -100,9 +106,9 @@ Deno.test("broker user: accounts come, change and go while other clients stay co
   });
 
   await context.step("a settings file is all that a sensor needs, and for root alone", async () => {
-    await addSensor(pi, "s3", "--settings", "/root/s3.json");
-    assert.equal(await container.succeed("stat", ["-c", "%a %U", "/root/s3.json"]), "600 root\n");
-    const settings = JSON.parse(await container.succeed("cat", ["/root/s3.json"]));
+    await addSensor(pi, "s3", "--settings", "/srv/s3.json");
+    assert.equal(await container.succeed("stat", ["-c", "%a %U", "/srv/s3.json"]), "600 root\n");
+    const settings = JSON.parse(await container.succeed("cat", ["/srv/s3.json"]));
     const certificate = join(container.root, brokerPlaces.certificate);
     const sha1 = await succeed("openssl", ["x509", "-in", certificate, "-noout", "-fingerprint", "-sha1"]);
     assert.equal(sha1.trim().split("=")[1], settings.fingerprint_sha1);
@@ -116,7 +122,7 @@ Deno.test("broker user: accounts come, change and go while other clients stay co
     await publisher.publish([{ topic: `${settings.topic_prefix}/t`, payload: "1", qos: 1 }]);
     await arrives(pi, "s3/t");
     await Deno.remove(ca);
-    const again = await call(container, ["broker", "user", "add", "s4", "--settings", "/root/s3.json"]);
+    const again = await call(container, ["broker", "user", "add", "s4", "--settings", "/srv/s3.json"]);
     assert.match(again.stderr, /there is something of that name/);
     assert.ok(!(await rows(pi)).has("s4"));
     const elsewhere = await call(container, [
@@ -125,7 +131,7 @@ Deno.test("broker user: accounts come, change and go while other clients stay co
       "add",
       "s4",
       "--settings",
-      "/root/s4",
+      "/srv/s4",
       "--address",
       "x.example",
     ]);

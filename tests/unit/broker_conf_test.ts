@@ -5,6 +5,7 @@ import {
   dropInText,
   parseConf,
   queuedBytesFor,
+  queuedMessagesFor,
   settingsInTheWay,
   settingsOf,
 } from "../../installer/broker/conf.ts";
@@ -89,19 +90,25 @@ Deno.test("broker configuration: TLS 1.2 at least, nobody without an account, an
   const settings = new Map(parseConf("x", ours).map(({ name, value }) => [name, value]));
   const wanted = {
     ...{ listener: "8883", tls_version: "tlsv1.2", allow_anonymous: "false", autosave_interval: "60" },
-    ...{ max_queued_messages: "0", max_queued_bytes: "10", upgrade_outgoing_qos: "true" },
+    ...{ max_queued_messages: "1000", max_queued_bytes: "10", upgrade_outgoing_qos: "true" },
     ...{ persistence: "true", password_file: brokerPlaces.passwords, acl_file: brokerPlaces.acl },
     ...{ certfile: brokerPlaces.certificate, keyfile: brokerPlaces.key },
   };
   for (const [name, value] of Object.entries(wanted)) assert.equal(settings.get(name), value, name);
 });
 
-Deno.test("broker configuration: what is queued grows with the memory, by whole MiB, and is never nothing", () => {
+Deno.test("broker configuration: what is queued fills half of the memory at most, whatever the size of a reading", () => {
   const GiB = 1024 ** 3;
-  assert.ok(queuedBytesFor(1) >= 1024 ** 2 && queuedBytesFor(1) % 1024 ** 2 === 0);
-  assert.equal(queuedBytesFor(0.89 * GiB), queuedBytesFor(GiB)); // what a kernel keeps of it differs from boot to boot
-  assert.ok(queuedBytesFor(8 * GiB) >= 7 * queuedBytesFor(GiB));
-  assert.ok(queuedBytesFor(GiB) < GiB / 32);
+  const bytes = queuedBytesFor(GiB);
+  assert.equal(queuedBytesFor(0.89 * GiB), bytes); // what a kernel keeps of it differs from boot to boot
+  assert.equal(queuedBytesFor(8 * GiB), 8 * bytes);
+  const measured = 370; // bytes beside the payload
+  for (const payload of [1, 10, 100, 1_000, 100_000]) {
+    const messages = Math.min(queuedMessagesFor(bytes), bytes / payload);
+    assert.ok(messages * (payload + measured) <= GiB / 2, `${payload} bytes`);
+  }
+  assert.ok(queuedMessagesFor(bytes) > 600_000);
+  assert.ok(queuedMessagesFor(1) > 0, "0 is no limit");
 });
 
 Deno.test("broker configuration: a copy listens elsewhere, stores nothing, and connects to no other broker", () => {

@@ -26,14 +26,17 @@ Deno.test("last seen: when it connected, while it is connected, and when its las
     `${at + 7}: Client c disconnected due to protocol error.`,
     `${at + 8}: New client connected from 127.0.0.1:1 as d (p5, c0, k60).`,
     `${at + 9}: Client unknown disconnected.`,
+    joined(at + 9, "e: f", "attic"),
+    `${at + 10}: Bad socket read/write on client e: f: Unknown error.`,
   ];
   assert.deepEqual(seenOf(lines), {
     kitchen: { lastMs: (at + 5) * 1_000, connected: false },
     hall: { lastMs: (at + 4) * 1_000, connected: true },
+    attic: { lastMs: (at + 10) * 1_000, connected: false },
     yard: { lastMs: (at + 7) * 1_000, connected: false },
   });
-  const restarted = seenOf([...lines, `${at + 10}: mosquitto version 2.0.11 terminating`]);
-  assert.deepEqual(restarted.hall, { lastMs: (at + 10) * 1_000, connected: false });
+  const restarted = seenOf([...lines, `${at + 11}: mosquitto version 2.0.11 terminating`]);
+  assert.deepEqual(restarted.hall, { lastMs: (at + 11) * 1_000, connected: false });
 });
 
 Deno.test("last seen: a client id can't pass for another account", () => {
