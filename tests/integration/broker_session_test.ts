@@ -191,6 +191,7 @@ Deno.test("broker: filters missing from an older database are subscribed again, 
     await agent.until("the connection back", ({ reconnects }) => reconnects === 1);
     await agent.connected();
     await waitUntil(() => broker.log.split(": agent old\n").length === 3, 5_000, "old taken out again");
+    await waitUntil(() => broker.log.split(": agent 2 new\n").length === 3, 5_000, "new asked for again");
     await publish(broker.port, ["unwanted"], 2, "old");
     await publish(broker.port, ["2"], 2, "new");
     await agent.stored(2);
