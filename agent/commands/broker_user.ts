@@ -6,6 +6,7 @@ import { LastSeen, type Seen } from "../../installer/broker/last_seen.ts";
 import { logFileOf, readLogLines } from "../../installer/broker/log_lines.ts";
 import { makePassword, passwordFault } from "../../installer/broker/passwords.ts";
 import { confFiles, tlsListener } from "../../installer/broker/in_force.ts";
+import { shownSha256 } from "../../installer/broker/shown.ts";
 import {
   type Accounts,
   readAccounts,
@@ -205,9 +206,13 @@ function busy(
 }
 
 async function bringAbout({ terminal }: Host, machine: Machine, wanted: Accounts): Promise<void> {
-  const { port } = tlsListener(confFiles(machine));
+  const listener = tlsListener(confFiles(machine));
   const onStep = () => Promise.resolve();
-  await apply(userSteps(wanted, port), { machine, signal: terminal.stop, command: "broker user", onStep });
+  const running = { machine, signal: terminal.stop, command: "broker user", onStep };
+  await apply(userSteps(wanted, listener.port), running);
+  // A reload returns before Mosquitto has read anything. It does so between two rounds of its loop, and accepts a
+  // connection in one and answers it in the next: who has been answered knows that it is done.
+  await shownSha256(listener);
 }
 
 async function passwordOf(operation: string, file: string | undefined): Promise<string | undefined> {
