@@ -72,6 +72,19 @@ export const markerRepeatMaxMs = 30_000;
 export const markerMissingMs = 5 * 60_000;
 /** Without a marker, so long a silence ends the queued messages. */
 export const quietMs = 1_000;
+/** What the broker says of itself: longest payload that is read, and how long after the last drop its alarm stays. */
+export const figureBytesMax = 100;
+export const brokerDropsQuietMs = 3_600_000;
+/** A broker that closed so many connections in a row while it was asked for its figures is not asked for them that long. */
+export const figuresInVainMax = 2;
+export const figuresAgainMs = 24 * 3_600_000;
+/** A certificate ends soon when less than this is left: time to renew it without haste. */
+export const certificateSoonMs = 30 * 24 * 3_600_000;
+/** How often the broker's certificate is looked at, and how often when it could not be seen or ends soon. */
+export const certificateLookMs = 24 * 3_600_000;
+export const certificateAgainMs = 3_600_000;
+/** How long a server may take to show its certificate. */
+export const certificateAnswerMs = 10_000;
 /** Possible gaps that are remembered. */
 export const possibleGapsMax = 100;
 /**
@@ -202,6 +215,7 @@ export function assertLimits(): void {
     [embeddedPublishBytesMax < embeddedLargeBytesMax, "a few of the largest packets fit in at once"],
     [embeddedPendingMs < embeddedConnectMs, "who is silent makes room before its time is over"],
     [embeddedHeldMax > 65_535, "one client can hold all its packet ids"],
+    [certificateLookMs < certificateSoonMs, "a certificate that ends soon is seen in time"],
     [reserveBytes < segmentBytes, "the reserve is smaller than a segment"],
   ];
   for (const [holds, what] of relations) {

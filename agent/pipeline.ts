@@ -22,12 +22,14 @@ import { OutputStates } from "./shipper/output_state.ts";
 import { Shipper } from "./shipper/shipper.ts";
 import { Spool } from "./spool/spool.ts";
 import type { AgentApi, ReplayResult, TailBatch } from "./status/agent_api.ts";
+import { CertificateWatch } from "./status/certificate_watch.ts";
 import type { Snapshot } from "./status/snapshot.ts";
 import { tailSpool } from "./status/tail_source.ts";
 import { EmbeddedBroker } from "./subscriber/embedded_broker.ts";
 import type { Receiver } from "./subscriber/receiver.ts";
 import { Subscriber } from "./subscriber/subscriber.ts";
 import { TopicFilter, topicFilterFault } from "./subscriber/topic_filter.ts";
+import { shownCertificatePlace } from "./subscriber/transport.ts";
 
 /** The machine as the agent sees it: real for `run`, fake where a test wants a disk or clock of its own. */
 export interface Machine {
@@ -66,6 +68,7 @@ interface Stages {
   shippers: Shipper[];
   cleaner: Cleaner;
   subscriber: Receiver;
+  certificates: CertificateWatch;
   /** Boot-clock time at which the subscriber last asked for room, which it does after every batch. */
   progress: { turnMs: number };
 }
@@ -101,7 +104,7 @@ export class Pipeline implements AgentApi {
    * shippers get 5 s more. Rejects when a stage can't go on (LostSyncError): the process must end then.
    */
   async run(stop: AbortSignal): Promise<void> {
-    const { subscriber, cleaner, decisions, shippers } = this.stages;
+    const { subscriber, certificates, cleaner, decisions, shippers } = this.stages;
     const stopReceiving = new AbortController();
     const stopRest = new AbortController();
     const onStop = () => stopReceiving.abort();
@@ -112,7 +115,7 @@ export class Pipeline implements AgentApi {
       await Promise.race([shipped, this.machine.clock.sleep(shutdownShipMs, stopRest.signal)]);
       stopRest.abort();
     });
-    const others = [cleaner, decisions, ...shippers].map((stage) => stage.run(stopRest.signal));
+    const others = [cleaner, decisions, certificates, ...shippers].map((stage) => stage.run(stopRest.signal));
     try {
       await Promise.all([receiving, ...others]);
     } finally {
@@ -163,7 +166,7 @@ export class Pipeline implements AgentApi {
 
   snapshot(): Promise<Snapshot> {
     const { clock, version } = this.machine;
-    const { spool, decisions, shippers, cleaner } = this.stages;
+    const { spool, decisions, shippers, cleaner, certificates } = this.stages;
     const subscriber = this.stages.subscriber.status();
     const spoolStatus = { ...cleaner.status(), setAside: spool.setAside() };
     const outputs = shippers.map((shipper) => shipper.status());
@@ -179,9 +182,8 @@ export class Pipeline implements AgentApi {
       subscriber,
       spool: spoolStatus,
       outputs,
-      alarms: [spoolStatus, subscriber, ...outputs].flatMap((part) => part.alarms).concat(
-        this.#alarms.list(),
-      ),
+      alarms: [spoolStatus, subscriber, ...outputs].flatMap((part) => part.alarms)
+        .concat(certificates.alarms(), this.#alarms.list()),
     });
   }
 
@@ -292,5 +294,7 @@ async function buildStages(settings: Settings, machine: Machine, lock: Lock): Pr
   const subscriber = settings.mqtt.listen === undefined
     ? new Subscriber({ ...receiving, stateFile, files, version })
     : new EmbeddedBroker(receiving);
-  return { lock, spool, decisions, states, outputs, shippers, cleaner, subscriber, progress };
+  const broker = shownCertificatePlace(settings.mqtt);
+  const certificates = new CertificateWatch({ settings, broker, clock, log });
+  return { lock, spool, decisions, states, outputs, shippers, cleaner, subscriber, certificates, progress };
 }

@@ -5,6 +5,7 @@
 import { OperationError, reasonOf } from "../agent/base/errors.ts";
 import { bringAbout, examine, type Examined, examineUndo, sumOf, takeAway } from "./kinds.ts";
 import type { Machine } from "./machine.ts";
+import { afterChanges, reloadMark } from "./other_service.ts";
 import { places, type Step } from "./plan.ts";
 import { InstallRecord } from "./record.ts";
 
@@ -13,6 +14,8 @@ export type { Examined, Outcome } from "./kinds.ts";
 export interface Running {
   machine: Machine;
   signal: AbortSignal;
+  /** What an error names; default `install`. */
+  command?: string;
   /** After each step. */
   onStep(examined: Examined): Promise<void>;
 }
@@ -24,10 +27,7 @@ export async function examineAll(machine: Machine, steps: Step[]): Promise<Exami
   for (const step of steps) {
     const examined = await examine(machine, record, step);
     const changed = found.filter(({ outcome }) => outcome === "make" || outcome === "change");
-    if (examined.outcome === "nothing" && startsAgain(step, changed.map((one) => one.step.id))) {
-      examined.outcome = "change";
-    }
-    found.push(examined);
+    found.push(foreseen(examined, changed.map((one) => one.step.id)));
   }
   return found;
 }
@@ -49,7 +49,7 @@ export async function apply(
       if (examined.outcome !== "nothing") await perform(machine, record, steps, examined);
       await running.onStep(examined);
     } catch (error) {
-      throw stopped(error, step, `${done} of ${steps.length} steps are done`, "install");
+      throw stopped(error, step, `${done} of ${steps.length} steps are done`, running.command ?? "install");
     }
     done++;
   }
@@ -72,7 +72,7 @@ export async function undo(steps: Step[], running: Running, purge: boolean): Pro
       }
       await running.onStep(examined);
     } catch (error) {
-      throw stopped(error, step, "what came before it is removed", "uninstall");
+      throw stopped(error, step, "what came before it is removed", running.command ?? "uninstall");
     }
   }
   if (machine.live) await machine.run("systemctl", ["daemon-reload"]);
@@ -103,21 +103,40 @@ async function perform(
   machine: Machine,
   record: InstallRecord,
   steps: Step[],
-  { step, outcome }: Examined,
+  examined: Examined,
 ): Promise<void> {
+  const { step, outcome } = examined;
   for (const other of steps) {
     if (outcome !== "beside" && startsAgain(other, [step.id])) record.setPending(other.name, true);
+    if (outcome !== "beside" && reloads(other, [step.id])) record.setPending(reloadMark(other.name), true);
   }
   if (step.kind === "unit") record.setPending(step.name, machine.live);
-  const own = step.kind === "file" && !step.secret && outcome !== "beside" ? step : undefined;
+  // what a person wrote stays a person's, with our lines in it
+  const isOwn = step.kind === "file" && !step.secret && step.basedOn === undefined && outcome !== "beside";
+  const own = isOwn ? step : undefined;
   if (own !== undefined) record.expect(own.path, sumOf(own.content));
   await record.save();
-  await bringAbout(machine, step, outcome);
+  await bringAbout(machine, examined);
   if (own !== undefined) record.settle(own.path, sumOf(own.content));
-  if (step.kind === "unit") record.setPending(step.name, false);
+  if (step.kind === "unit" || step.kind === "service") record.setPending(step.name, false);
+  if (step.kind === "service") record.setPending(reloadMark(step.name), false);
   await record.save();
 }
 
-function startsAgain(step: Step, changed: string[]): step is Extract<Step, { kind: "unit" }> {
-  return step.kind === "unit" && step.startAgainAfter.some((id) => changed.includes(id));
+/** What a unit or service will take once the steps before it have changed something. */
+function foreseen(examined: Examined, changed: string[]): Examined {
+  const { step, outcome } = examined;
+  if (step.kind === "service") {
+    return afterChanges(examined, startsAgain(step, changed), reloads(step, changed));
+  }
+  return outcome === "nothing" && startsAgain(step, changed) ? { ...examined, outcome: "change" } : examined;
+}
+
+function startsAgain(step: Step, changed: string[]): step is Extract<Step, { kind: "unit" | "service" }> {
+  return (step.kind === "unit" || step.kind === "service") &&
+    step.startAgainAfter.some((id) => changed.includes(id));
+}
+
+function reloads(step: Step, changed: string[]): step is Extract<Step, { kind: "service" }> {
+  return step.kind === "service" && step.reloadAfter.some((id) => changed.includes(id));
 }

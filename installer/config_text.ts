@@ -10,8 +10,12 @@ export interface Answers {
   plant?: string;
   broker?: string;
   brokerCa?: boolean;
+  /** A CA that stands elsewhere, by its path. */
+  brokerCaPath?: string;
   username?: string;
   password?: boolean;
+  /** What the agent may publish below. */
+  statusTopic?: string;
   outputUrls?: string[];
   outputCa?: boolean;
   apiKey?: boolean;
@@ -34,7 +38,7 @@ function key(name: string, value: string | undefined, example: string): string {
 
 /** The whole file. */
 export function configText(answers: Answers): string {
-  const { plant, broker, username } = answers;
+  const { plant, broker, username, brokerCaPath, statusTopic } = answers;
   const text = (value: string | undefined) => value === undefined ? undefined : scalar(value);
   const name = (there: boolean | undefined, file: string) => there ? file : undefined;
   const sections = [
@@ -48,14 +52,16 @@ export function configText(answers: Answers): string {
     "  # The broker, with TLS or without (mqtt://HOST:1883). Without it the service is up and receives nothing.",
     `  ${key("url", text(broker), "mqtts://192.168.1.46:8883")}`,
     "  # The CA of its certificate, beside this file or with its whole path. Without it: those of the system.",
-    `  ${key("ca_file", name(answers.brokerCa, fileNames.brokerCa), fileNames.brokerCa)}`,
+    `  ${
+      key("ca_file", name(answers.brokerCa, fileNames.brokerCa) ?? text(brokerCaPath), fileNames.brokerCa)
+    }`,
     "  # The account there. A secret stands in a file of its own, which root reads and hands to the service.",
     `  ${key("username", text(username), "agent")}`,
     `  ${key("password_file", name(answers.password, fileNames.password), fileNames.password)}`,
     `  # topics: ["#"]`,
     "  # exclude: []",
     "  # A topic that the agent may publish under lets it tell queued messages from new ones.",
-    "  # status_topic: sensorlog/vigo",
+    `  ${key("status_topic", text(statusTopic), "sensorlog/vigo")}`,
     "",
     ...outputs(answers),
     "",

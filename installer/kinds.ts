@@ -3,6 +3,8 @@ import { createHash } from "node:crypto";
 import { OperationError } from "../agent/base/errors.ts";
 import { hasOwnUser, hasUser, makeUser, numericAccess, removeUser } from "./accounts.ts";
 import type { Machine } from "./machine.ts";
+import { bringAboutService, examineService } from "./other_service.ts";
+import { pairIs, replacePair } from "./pair.ts";
 import { places, type Step } from "./plan.ts";
 import type { InstallRecord } from "./record.ts";
 
@@ -20,6 +22,8 @@ export interface Examined {
   /** Of a file that is not secret: what is there now, and what is to be. */
   before?: string;
   after?: string;
+  /** Of a service: reading its files again is enough. */
+  reloadOnly?: true;
 }
 
 const wantsDir = `${places.units}/multi-user.target.wants`;
@@ -44,6 +48,9 @@ export async function examine(machine: Machine, record: InstallRecord, step: Ste
     }
     case "file":
       return examineFile(machine, record, step);
+    case "pair":
+      if (pairIs(machine, step)) return of("nothing");
+      return of(machine.look(step.certificate.path) === undefined ? "make" : "change");
     case "binary": {
       if (machine.look(step.path) === undefined) return of("make");
       const same = await machine.isCopy(step.path, step.source) && accessIs(machine, step);
@@ -51,6 +58,8 @@ export async function examine(machine: Machine, record: InstallRecord, step: Ste
     }
     case "unit":
       return await examineUnit(machine, record, step);
+    case "service":
+      return await examineService(machine, record, step);
     case "package":
       return of(await hasPackage(machine, step.name) ? "nothing" : "make");
     case "command": {
@@ -69,7 +78,9 @@ function examineFile(machine: Machine, record: InstallRecord, step: FileStep): E
     return { step, outcome: accessIs(machine, step) ? "nothing" : "change", ...shown };
   }
   if (step.secret) return { step, outcome: "change", note: "another secret takes the place of the old one" };
-  if (record.wrote(step.path, sumOf(bytes))) return { step, outcome: "change", ...shown };
+  if (record.wrote(step.path, sumOf(bytes)) || step.basedOn === sumOf(bytes)) {
+    return { step, outcome: "change", ...shown };
+  }
   const beside = machine.read(`${step.path}.new`);
   const there = beside !== undefined && sumOf(beside) === sumOf(step.content);
   const note =
@@ -92,7 +103,7 @@ async function examineUnit(machine: Machine, record: InstallRecord, step: UnitSt
 }
 
 /** Does what `examine` has found to be missing. */
-export async function bringAbout(machine: Machine, step: Step, outcome: Outcome): Promise<void> {
+export async function bringAbout(machine: Machine, { step, outcome, reloadOnly }: Examined): Promise<void> {
   switch (step.kind) {
     case "user":
       return await makeUser(machine, step);
@@ -103,6 +114,8 @@ export async function bringAbout(machine: Machine, step: Step, outcome: Outcome)
       const path = outcome === "beside" ? `${step.path}.new` : step.path;
       return await machine.write(path, new TextEncoder().encode(step.content), accessOf(machine, step));
     }
+    case "pair":
+      return await replacePair(machine, step);
     case "binary":
       return await machine.copy(step.source, step.path, accessOf(machine, step));
     case "unit":
@@ -110,6 +123,8 @@ export async function bringAbout(machine: Machine, step: Step, outcome: Outcome)
       if (!machine.live) return;
       await machine.run("systemctl", ["daemon-reload"]);
       return await machine.start(step.name);
+    case "service":
+      return await bringAboutService(machine, step, reloadOnly ?? false);
     case "package":
       return await installPackage(machine, step.name);
     case "command":
@@ -127,10 +142,13 @@ export function examineUndo(machine: Machine, step: Step, purge: boolean): Exami
       case "file":
       case "binary":
         return machine.look(step.path) !== undefined;
+      case "pair":
+        return machine.look(step.certificate.path) !== undefined || machine.look(step.key.path) !== undefined;
       case "unit":
         return machine.look(`${wantsDir}/${step.name}`) !== undefined ||
           machine.look(`${places.units}/${step.name}`) !== undefined;
       case "package":
+      case "service":
         return true;
       case "command":
         return step.undo !== undefined && machine.live;
@@ -141,6 +159,7 @@ export function examineUndo(machine: Machine, step: Step, purge: boolean): Exami
   if (step.kind === "package") {
     return { step, outcome: "keep", note: `apt-get purge ${step.name} removes it` };
   }
+  if (step.kind === "service") return { step, outcome: "keep", note: "it is of another package" };
   if (step.kind === "user" && !hasOwnUser(machine, step)) {
     return { step, outcome: "keep", note: "the installer did not make this user" };
   }
@@ -158,6 +177,9 @@ export async function takeAway(machine: Machine, step: Step): Promise<void> {
     case "binary":
       for (const suffix of [".new", ".previous", ""]) await machine.remove(`${step.path}${suffix}`);
       return;
+    case "pair":
+      for (const { path } of [step.certificate, step.key]) await machine.remove(path);
+      return;
     case "unit":
       if (machine.live) await stopUnit(machine, step.name);
       await machine.remove(`${wantsDir}/${step.name}`);
@@ -165,6 +187,7 @@ export async function takeAway(machine: Machine, step: Step): Promise<void> {
     case "command":
       return await succeed(machine, step.undo!.program, step.undo!.args);
     case "package":
+    case "service":
       return;
   }
 }

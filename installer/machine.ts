@@ -33,6 +33,10 @@ export interface Machine {
   /** The whole file, or undefined when there is none. Throws OperationError for one larger than 16 MiB. */
   read(path: string): Uint8Array | undefined;
   linkTarget(path: string): string | undefined;
+  /** Names in a folder, or undefined when there is none. */
+  list(path: string): string[] | undefined;
+  /** Whether a program waits for TCP connections at a port, on any of the machine's addresses. Never for an image. */
+  listens(port: number): boolean;
   /** Whether a file is byte for byte the same as one of the machine that this program runs on. */
   isCopy(path: string, source: string): Promise<boolean>;
   /** Replaces or makes a file. */
@@ -100,6 +104,17 @@ class RealMachine implements Machine {
 
   linkTarget(path: string): string | undefined {
     return orNone(() => Deno.readLinkSync(this.#at(path)));
+  }
+
+  list(path: string): string[] | undefined {
+    return orNone(() => [...Deno.readDirSync(this.#followed(path))].map(({ name }) => name));
+  }
+
+  listens(port: number): boolean {
+    this.#assertLive(`port ${port}`);
+    return ["/proc/net/tcp", "/proc/net/tcp6"].some((path) =>
+      hasListener(orNone(() => Deno.readTextFileSync(path)) ?? "", port)
+    );
   }
 
   async isCopy(path: string, source: string): Promise<boolean> {
@@ -237,6 +252,15 @@ class RealMachine implements Machine {
       real = dirname(real);
     }
   }
+}
+
+/** Whether a line of /proc/net/tcp or tcp6 (proc_pid_net(5)) is a socket that listens at the port. */
+export function hasListener(table: string, port: number): boolean {
+  const end = `:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  return table.split("\n").some((line) => {
+    const [, local, , state] = line.trim().split(/\s+/);
+    return state === "0A" && local!.endsWith(end);
+  });
 }
 
 /** As many bytes as `into` takes, fewer at the end of the file only. */

@@ -2,6 +2,7 @@
  * What is to be there when the agent is installed, as a list of steps in their order. Pure: facts and the wish in, steps
  * out; nothing is read or written here. `apply.ts` brings them about and takes them away again.
  */
+import { brokerPlaces, brokerUnit } from "./broker/places.ts";
 import { type AgentUnit, agentUnit, unitName, userName } from "./units.ts";
 
 /** Who owns it, and what others may do with it. */
@@ -9,6 +10,13 @@ export interface Access {
   mode: number;
   owner: string;
   group: string;
+}
+
+/** One of the two files of a pair: never shown, in no record; a new one replaces the old one. */
+export interface PairFile {
+  path: string;
+  content: string;
+  access: Access;
 }
 
 /** A program of the system with its arguments. */
@@ -35,12 +43,22 @@ export type Step =
   & (
     | { kind: "user"; name: string; home: string }
     | { kind: "folder"; path: string; access: Access }
-    /** `secret`: never shown, in no record; a new one replaces the old one. */
-    | { kind: "file"; path: string; content: string; access: Access; secret?: true }
+    /**
+     * `secret`: never shown, in no record; a new one replaces the old one. `basedOn`: the SHA-256 of what its content was
+     * made from; when just that stands there, it is replaced, whoever wrote it.
+     */
+    | { kind: "file"; path: string; content: string; access: Access; secret?: true; basedOn?: string }
+    /** A certificate and its private key, which at every moment belong together. */
+    | { kind: "pair"; certificate: PairFile; key: PairFile }
     /** Copied from a file of this machine. */
     | { kind: "binary"; path: string; source: string; access: Access }
     /** Enabled, running and well; started again after a change by one of the steps named here. */
     | { kind: "unit"; name: string; startAgainAfter: string[] }
+    /**
+     * Of another package: started at every boot, and it listens at its port. After a change by one of the steps named here
+     * it is started again, or only told to read its files again.
+     */
+    | { kind: "service"; name: string; port: number; startAgainAfter: string[]; reloadAfter: string[] }
     /** Of the system's package manager; stays when the rest is uninstalled. */
     | { kind: "package"; name: string }
     | { kind: "command"; run: Call; done: Call; undo?: Call }
@@ -72,6 +90,8 @@ export interface Wish {
   source: string;
   /** The whole configuration; undefined: what is there stays. */
   config: string | undefined;
+  /** The sum of the configuration that a person wrote and `config` was made from. */
+  configBasedOn?: string;
   files: NamedFile[];
   /** What the configuration that will be in force names: secrets, and folders outside the agent's own. */
   credentials: AgentUnit["credentials"];
@@ -88,6 +108,7 @@ export function planInstall(wish: Wish): Step[] {
   const config: Step[] = wish.config === undefined ? [] : [{
     ...{ kind: "file", id: "configuration", what: "the configuration", keep: true },
     ...{ path: places.config, content: wish.config, access: forAgent(0o640) },
+    ...(wish.configBasedOn === undefined ? {} : { basedOn: wish.configBasedOn }),
   }];
   const { binary, configDir, folders, user } = parts(wish.source);
   const unitFile: Step = {
@@ -98,14 +119,33 @@ export function planInstall(wish: Wish): Step[] {
   return [...before, serviceStep(before.map(({ id }) => id))];
 }
 
-/** What `uninstall` takes away, backwards. What is in the folders goes with them. */
-export function planUninstall(): Step[] {
+/** What `uninstall` takes away, backwards. What is in the folders goes with them. `broker`: one was set up here. */
+export function planUninstall(broker = false): Step[] {
   const { binary, configDir, folders, user } = parts("");
   const unitFile: Step = {
     ...{ kind: "file", id: "unit-file", what: "the service as systemd is told of it" },
     ...{ path: unitPath, content: "", access: ofRoot(0o644) },
   };
-  return [user, configDir, ...folders, binary, unitFile, serviceStep([])];
+  return [user, configDir, ...folders, ...(broker ? brokerParts() : []), binary, unitFile, serviceStep([])];
+}
+
+/** Without its drop-in, Mosquitto is as its package has it: it listens on this machine only. */
+function brokerParts(): Step[] {
+  const restart: Call = { program: "systemctl", args: ["try-restart", brokerUnit] };
+  return [
+    {
+      ...{ kind: "folder", id: "broker-folder", what: "accounts and certificate of the broker", keep: true },
+      ...{ path: brokerPlaces.dir, access: ofRoot(0o750) },
+    },
+    {
+      ...{ kind: "command", id: "broker", what: "Mosquitto as its package has it", keep: true },
+      ...{ run: restart, done: restart, undo: restart },
+    },
+    {
+      ...{ kind: "file", id: "broker-configuration", what: "the broker's configuration", keep: true },
+      ...{ path: brokerPlaces.dropIn, content: "", access: ofRoot(0o644) },
+    },
+  ];
 }
 
 function parts(source: string) {

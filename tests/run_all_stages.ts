@@ -15,17 +15,26 @@ export interface Stage {
 
 const locked = ["--lock=deno.lock", "--frozen"];
 
-/** Tests of a folder. Their types were checked by a stage of its own. */
-function tests(name: string, folder: string, timeoutS: number, options: Partial<Stage> = {}): Stage {
+/** Tests of a folder, or some of its files. Their types were checked by a stage of its own. */
+function tests(
+  name: string,
+  folder: string,
+  timeoutS: number,
+  options: Partial<Stage> = {},
+  files: string[] = [folder],
+): Stage {
   const parallel = folder === "tests/unit" ? ["--parallel"] : [];
   return {
     name,
     folder,
-    args: ["test", ...locked, "--no-check", "-A", ...parallel, folder],
+    args: ["test", ...locked, "--no-check", "-A", ...parallel, ...files],
     timeoutS,
     ...options,
   };
 }
+
+/** The broker's tests on a booted systemd: a stage of their own beside the agent's. */
+const brokerTests = "tests/e2e/broker_*_test.ts";
 
 /** A program of the project. */
 function program(
@@ -59,6 +68,7 @@ export const allStages: Stage[][] = [
   [tests("lab", "tests/lab", 240)],
   [tests("integration", "tests/integration", 1_200, { live: true })],
   [tests("fault", "tests/fault", 600, { live: true })],
-  [tests("e2e", "tests/e2e", 1_200, { live: true })],
+  [tests("e2e", "tests/e2e", 1_200, { live: true }, ["tests/e2e", `--ignore=${brokerTests}`])],
+  [tests("e2e of the broker", "tests/e2e", 1_200, { live: true }, [brokerTests])],
   [program("crash harness", "tests/fault/prove_crash.ts", 600, {}, "--runs", "60")],
 ];

@@ -31,6 +31,11 @@ export function countText(count: number): string {
   return String(Math.round(count)).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
+/** `2026-01-02 03:04:05Z`. */
+export function timeText(timeMs: number): string {
+  return new Date(timeMs).toISOString().slice(0, 19).replace("T", " ") + "Z";
+}
+
 /** Control characters, and those that turn the direction of a line, as C, C1, line separators and the like. */
 const unsafe = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}]/gu;
 

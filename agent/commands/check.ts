@@ -1,5 +1,6 @@
 /** `check`: configuration, disk, clock, broker and outputs, line by line, with what to do. Changes nothing. */
 import { runProgram } from "../../installer/run_program.ts";
+import type { ProbePlace } from "../base/certificate_probe.ts";
 import { safeJson, safeText } from "../base/display.ts";
 import { ConfigError, OperationError, reasonOf } from "../base/errors.ts";
 import { Logger } from "../base/logger.ts";
@@ -8,9 +9,9 @@ import { SystemClock } from "../base/system_clock.ts";
 import { type LoadedSettings, loadSettings } from "../config.ts";
 import { makeOutput } from "../pipeline.ts";
 import type { Finding } from "../shipper/output.ts";
-import { parseBrokerUrl } from "../subscriber/transport.ts";
+import { shownCertificatePlace } from "../subscriber/transport.ts";
 import { examineBroker } from "./check_broker.ts";
-import { examineCertificate } from "./check_certificate.ts";
+import { examineCertificate, examineCertificateFiles } from "./check_certificate.ts";
 import { examineCards, examineFiles } from "./check_files.ts";
 import { examineClock, examineSpool, runningAgent } from "./check_machine.ts";
 import { examineService } from "./check_service.ts";
@@ -47,8 +48,15 @@ export async function check({ terminal, version }: Host, options: CommonOptions)
   await report.section("broker", async () => {
     return await examineBroker(settings.mqtt, clock, terminal.stop, agent.finding !== undefined);
   });
-  for (const [name, url] of tlsPlaces(settings)) {
-    await report.section(name, () => examineCertificate(url.hostname, url.port, clock.wallMs()));
+  for (const output of [undefined, ...settings.outputs.map(({ name }) => name)]) {
+    const findings = examineCertificateFiles(settings, output, clock.wallMs());
+    await report.section(
+      output === undefined ? "broker" : `output ${output}`,
+      () => Promise.resolve(findings),
+    );
+  }
+  for (const [name, place] of tlsPlaces(settings)) {
+    await report.section(name, () => examineCertificate(place, clock.wallMs()));
   }
   const log = new Logger({ ...settings.log, level: "error" });
   for (const one of settings.outputs) {
@@ -74,9 +82,10 @@ export async function check({ terminal, version }: Host, options: CommonOptions)
 }
 
 /** Where certificates are shown: broker and outputs, by the section that they belong to. */
-function tlsPlaces({ mqtt, outputs }: LoadedSettings): [string, { hostname: string; port: number }][] {
-  const places: [string, { hostname: string; port: number }][] = [];
-  if (mqtt.url?.startsWith("mqtts:")) places.push(["broker", parseBrokerUrl(mqtt.url)]);
+function tlsPlaces({ mqtt, outputs }: LoadedSettings): [string, ProbePlace][] {
+  const places: [string, ProbePlace][] = [];
+  const broker = shownCertificatePlace(mqtt);
+  if (broker !== undefined) places.push(["broker", broker]);
   for (const output of outputs) {
     if (output.type !== "elasticsearch") continue;
     for (const one of output.urls.filter((url) => url.startsWith("https:"))) {

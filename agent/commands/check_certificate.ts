@@ -1,45 +1,33 @@
-/** How long a server's certificate lasts: for `check`. */
-import { connect } from "node:tls";
+/** The certificates' part of `check`: how long those last that the agent depends on. */
+import { lifetime } from "../base/certificate.ts";
+import { type ProbePlace, shownCertificateEnd } from "../base/certificate_probe.ts";
+import type { Settings } from "../settings.ts";
 import type { Finding } from "../shipper/output.ts";
-
-const answerMs = 10_000;
-const dayMs = 86_400_000;
-/** Time to renew it without haste. */
-const soonDays = 30;
+import { certificatesInFiles, renewShown } from "../status/certificates.ts";
 
 /**
  * Looks at the certificate that the server at this address shows. Whether it can be trusted is found out elsewhere, by
- * the connection that the agent makes itself: here nothing is sent.
+ * the connection that the agent makes itself.
  */
-export async function examineCertificate(hostname: string, port: number, nowMs: number): Promise<Finding[]> {
-  const until = await validUntil(hostname, port);
-  if (until === undefined) return [];
-  const days = Math.floor((until - nowMs) / dayMs);
-  const what = `its certificate lasts ${days} days, until ${new Date(until).toISOString().slice(0, 10)}`;
-  if (days < 0) {
-    return [{ level: "failure", what: what.replace(`lasts ${days} days, until`, "ended on"), remedy: renew }];
-  }
-  return [days < soonDays ? { level: "warning", what, remedy: renew } : { level: "ok", what }];
+export async function examineCertificate(place: ProbePlace, nowMs: number): Promise<Finding[]> {
+  const endMs = await shownCertificateEnd(place);
+  return endMs === undefined ? [] : [lifetimeFinding("its certificate", endMs, nowMs, renewShown)];
 }
 
-const renew = "renew it before it ends: nothing is delivered from then on";
+/** One finding for each certificate in a file that this output needs, or (undefined) the connection to the broker. */
+export function examineCertificateFiles(
+  settings: Settings,
+  output: string | undefined,
+  nowMs: number,
+): Finding[] {
+  return certificatesInFiles(settings).filter((one) => one.output === output).map(({ name, endMs, remedy }) =>
+    lifetimeFinding(name, endMs, nowMs, remedy)
+  );
+}
 
-function validUntil(hostname: string, port: number): Promise<number | undefined> {
-  return new Promise((done) => {
-    const socket = connect({
-      ...{ host: hostname, port, rejectUnauthorized: false },
-      ...(/^[\d.]+$|:/.test(hostname) ? {} : { servername: hostname }),
-    });
-    const end = (timeMs: number | undefined) => {
-      clearTimeout(timer);
-      socket.destroy();
-      done(timeMs);
-    };
-    const timer = setTimeout(() => end(undefined), answerMs);
-    socket.on("error", () => end(undefined));
-    socket.on("secureConnect", () => {
-      const timeMs = Date.parse(socket.getPeerCertificate()?.valid_to ?? "");
-      end(Number.isNaN(timeMs) ? undefined : timeMs);
-    });
-  });
+function lifetimeFinding(name: string, endMs: number, nowMs: number, remedy: string): Finding {
+  const { state, text } = lifetime(endMs, nowMs);
+  const what = `${name} ${text}`;
+  if (state === "lasts") return { level: "ok", what };
+  return { level: state === "has ended" ? "failure" : "warning", what, remedy };
 }

@@ -2,28 +2,23 @@
 import { apply, examineAll, type Examined } from "../../installer/apply.ts";
 import { type Answers, fileNames } from "../../installer/config_text.ts";
 import { assertInstallable, gatherFacts } from "../../installer/facts.ts";
-import { type Machine, realMachine } from "../../installer/machine.ts";
+import type { Machine } from "../../installer/machine.ts";
 import { places, planInstall } from "../../installer/plan.ts";
 import { InstallRecord } from "../../installer/record.ts";
-import { runProgram } from "../../installer/run_program.ts";
-import { lastLines, restart, unhealthy } from "../../installer/service.ts";
-import { unitName } from "../../installer/units.ts";
 import { sumOf } from "../../installer/kinds.ts";
-import { ConfigError, OperationError, reasonOf } from "../base/errors.ts";
+import { ConfigError, reasonOf } from "../base/errors.ts";
 import { type Answered, type AnswerFlags, askFor, fromFlags, hasAnswers } from "./install_answers.ts";
 import { StepReport } from "./install_report.ts";
 import { wishOf } from "./install_wish.ts";
+import { installerMachine } from "./installer_machine.ts";
 import type { CommonOptions, Host } from "./program.ts";
 import { type Questions, questionsOf } from "./questions.ts";
 import { status } from "./status.ts";
-import { serviceOf } from "./installed_service.ts";
 
 export interface InstallOptions extends CommonOptions, AnswerFlags {
   dryRun?: boolean;
   root?: string;
 }
-
-const healthyMs = 60_000;
 
 /** Ends with 0 when all is there and, on the running machine, the service is well. */
 export async function install(
@@ -36,10 +31,7 @@ export async function install(
   assertPlaces("install", options);
   const report = new StepReport(terminal, json, dryRun);
   const source = Deno.execPath();
-  const machine = realMachine(root, {
-    run: runProgram,
-    start: () => start(host, (line) => report.say(line)),
-  });
+  const machine = installerMachine(host, (line) => report.say(line), root);
   assertInstallable(await gatherFacts(machine, root, source));
   const record = InstallRecord.load(machine);
   const answered = await answersFor(machine, record, options, json ? undefined : questions);
@@ -114,19 +106,4 @@ export function assertPlaces(
       "name the folder in which the image's root file system is mounted",
     );
   }
-}
-
-/** Starts the service, or starts it again, and waits until it is well; that needs no network. */
-async function start({ version }: Host, say: (line: string) => Promise<void>): Promise<void> {
-  const service = serviceOf(undefined);
-  await say("  the service starts; waiting until it is well");
-  await restart(service);
-  const why = await unhealthy(service, healthyMs, version);
-  if (why === undefined) return;
-  const log = await lastLines(service, 5);
-  throw new OperationError({
-    ...{ operation: "start the service", place: unitName },
-    cause: `within ${healthyMs / 1_000} s it was not well: ${why}${log === "" ? "" : `; it logged: ${log}`}`,
-    remedy: "journalctl -u sensorlog-agent shows more",
-  });
 }

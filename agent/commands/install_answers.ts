@@ -23,6 +23,8 @@ export interface AnswerFlags {
 export interface Answered {
   answers: Answers;
   files: NamedFile[];
+  /** Contents of files that the configuration names by their paths and that are not there yet. */
+  coming?: Record<string, string>;
 }
 
 const fileBytesMax = 1024 * 1024;
@@ -62,7 +64,13 @@ export async function fromFlags(flags: AnswerFlags, earlier: Answers): Promise<A
     ...brought,
   };
   const known = Object.entries(said).filter(([, value]) => value !== undefined);
-  return { answers: { ...earlier, ...Object.fromEntries(known) }, files };
+  const answers: Answers = { ...earlier, ...Object.fromEntries(known) };
+  if (brought.brokerCa || (flags.broker !== undefined && flags.broker !== earlier.broker)) {
+    // those were of the broker before
+    delete answers.brokerCaPath;
+    delete answers.statusTopic;
+  }
+  return { answers, files };
 }
 
 /** Asks for what no flag has said. */
@@ -146,9 +154,18 @@ function file(questions: Questions, question: string): Promise<string | undefine
 }
 
 /** A file's text, or for `-` that of standard input. A secret is one line; it stands in no message. */
-async function contentOf(flag: string, name: string, isSecret: boolean): Promise<string> {
+export async function contentOf(
+  flag: string,
+  name: string,
+  isSecret: boolean,
+  operation = "install",
+): Promise<string> {
   const place = `${flag} ${name}`;
-  const bytes = await bytesOf(place, name);
+  const wrong = (place: string, cause: string, remedy: string) =>
+    new ConfigError({ operation, place, cause, remedy });
+  const bytes = await bytesOf(name).catch((error) => {
+    throw wrong(place, reasonOf(error), "name a file that can be read");
+  });
   if (bytes.length > fileBytesMax) throw wrong(place, "it is larger than 1 MiB", "name another file");
   let text: string;
   try {
@@ -169,14 +186,10 @@ async function contentOf(flag: string, name: string, isSecret: boolean): Promise
   return `${value}\n`;
 }
 
-async function bytesOf(place: string, name: string): Promise<Uint8Array> {
-  try {
-    if (name !== "-") return await Deno.readFile(name);
-    if (Deno.stdin.isTerminal()) throw new Error("standard input is a terminal, which would show the secret");
-    return new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer());
-  } catch (error) {
-    throw wrong(place, reasonOf(error), "name a file that can be read");
-  }
+async function bytesOf(name: string): Promise<Uint8Array> {
+  if (name !== "-") return await Deno.readFile(name);
+  if (Deno.stdin.isTerminal()) throw new Error("standard input is a terminal, which would show the secret");
+  return new Uint8Array(await new Response(Deno.stdin.readable).arrayBuffer());
 }
 
 function wrong(place: string, cause: string, remedy: string): ConfigError {

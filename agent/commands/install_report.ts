@@ -67,5 +67,6 @@ function diffOf({ before, after }: Examined): string[] | undefined {
 
 function placeOf(step: Step): string | undefined {
   if ("path" in step) return step.path;
-  return step.kind === "unit" ? step.name : undefined;
+  if (step.kind === "pair") return step.certificate.path;
+  return step.kind === "unit" || step.kind === "service" ? step.name : undefined;
 }

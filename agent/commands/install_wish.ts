@@ -30,7 +30,7 @@ export function wishOf(
 ): Wish {
   const present = machine.read(places.config);
   const text = answered === undefined ? undefined : configText(answered.answers);
-  if (answered !== undefined) assertValid(machine, text!, answered);
+  if (answered !== undefined) assertAnswered(machine, text!, answered);
   const isReplaced = text !== undefined &&
     (present === undefined || record.wrote(places.config, sumOf(present)));
   const holds = isReplaced ? new TextEncoder().encode(text) : present!;
@@ -38,24 +38,39 @@ export function wishOf(
   return { source, config: text, files: answered?.files ?? [], ...needsOf(holds) };
 }
 
-/** Loads the configuration as the agent will, from a folder of its own in which placeholders stand for the secrets. */
-function assertValid(machine: Machine, text: string, { answers, files }: Answered): void {
+function assertAnswered(machine: Machine, text: string, { answers, files, coming = {} }: Answered): void {
+  const beside = namesIn(answers).map((name) =>
+    files.find((one) => one.name === name) ?? presentFile(machine, name)
+  );
+  assertValid(text, beside, coming, "say it otherwise; nothing was changed");
+}
+
+/**
+ * Loads a configuration as the agent will, from a folder of its own in which placeholders stand for the secrets, and
+ * what comes for what is not there yet. Throws ConfigError.
+ */
+export function assertValid(
+  text: string,
+  beside: NamedFile[],
+  coming: Record<string, string>,
+  remedy: string,
+): void {
   const dir = Deno.makeTempDirSync({ prefix: "sensorlog-install-" });
+  const put = (name: string, content: string) =>
+    Deno.writeTextFileSync(join(dir, name), content, { mode: 0o600 });
   try {
-    const path = join(dir, "agent.yaml");
-    Deno.writeTextFileSync(path, text, { mode: 0o600 });
-    for (const name of namesIn(answers)) {
-      const file = files.find((one) => one.name === name) ?? presentFile(machine, name);
-      Deno.writeTextFileSync(join(dir, name), file.secret ? placeholder : file.content, { mode: 0o600 });
+    let looked = text;
+    for (const [at, [path, content]] of Object.entries(coming).entries()) {
+      put(`coming-${at}`, content);
+      looked = looked.replaceAll(path, join(dir, `coming-${at}`));
     }
-    loadSettings(path, { credentialsDir: undefined });
+    put("agent.yaml", looked);
+    for (const file of beside) put(file.name, file.secret ? placeholder : file.content);
+    loadSettings(join(dir, "agent.yaml"), { credentialsDir: undefined });
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const cause = error.message.replaceAll(dir, places.configDir);
-    throw new ConfigError({
-      ...{ operation: "install", place: "the configuration from what was answered", cause },
-      remedy: "say it otherwise; nothing was changed",
-    });
+    throw new ConfigError({ operation: "install", place: "the new configuration", cause, remedy });
   } finally {
     Deno.removeSync(dir, { recursive: true });
   }

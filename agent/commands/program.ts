@@ -3,6 +3,7 @@
  * each stand in `describe_*.ts`; what it does in a file of its own, loaded when it is called.
  */
 import { Command, CommanderError } from "commander";
+import { addBroker } from "./describe_broker.ts";
 import { defaultFile, type Finish, type Host } from "./describe.ts";
 import { addDemo } from "./describe_demo.ts";
 import { addDead } from "./describe_dead.ts";
@@ -65,6 +66,7 @@ function describe(host: Host, finish: Finish): Command {
   addInstall(program, host, finish);
   addUpgrade(program, host, finish);
   addUninstall(program, host, finish);
+  addBroker(program, host, finish);
   addCompletion(program, host, finish);
   addVersion(program, host, finish);
   for (const command of everyCommand(program)) command.configureHelp({ showGlobalOptions: true });

@@ -1,5 +1,6 @@
 /** `uninstall`: takes away what `install` brought. */
 import { examineUndoAll, undo } from "../../installer/apply.ts";
+import { brokerPlaces } from "../../installer/broker/places.ts";
 import { needsOf } from "../../installer/config_text.ts";
 import { type Machine, realMachine } from "../../installer/machine.ts";
 import { places, planUninstall } from "../../installer/plan.ts";
@@ -30,7 +31,7 @@ export async function uninstall(
   assertPossible(root);
   const machine = realMachine(root, { run: runProgram, start: () => Promise.resolve() });
   const report = new StepReport(terminal, json, false);
-  const steps = planUninstall();
+  const steps = planUninstall(hasBroker(machine));
   const elsewhere = dirsElsewhere(machine);
   if (dryRun) {
     for (const examined of examineUndoAll(machine, steps, purge)) await report.show(examined);
@@ -65,6 +66,10 @@ function assertPossible(root: string | undefined): void {
   }
 }
 
+function hasBroker(machine: Machine): boolean {
+  return [brokerPlaces.dropIn, brokerPlaces.dir].some((path) => machine.look(path) !== undefined);
+}
+
 /** Folders of spool and stores that the configuration puts elsewhere: what is there may be somebody's only copy. */
 function dirsElsewhere(machine: Machine): string[] {
   const config = machine.read(places.config);
@@ -83,6 +88,10 @@ async function isSure(machine: Machine, questions: Questions | undefined): Promi
   const lost = waiting === undefined || waiting === 0
     ? "all readings on this machine"
     : `all readings on this machine (${countText(waiting)} have not arrived anywhere yet)`;
-  const answer = await questions.ask(`This removes configuration, secrets and ${lost}. Type yes to go on:`);
+  const broker = hasBroker(machine)
+    ? " The broker's CA and accounts go as well: every sensor has to be set up anew."
+    : "";
+  const what = `This removes configuration, secrets and ${lost}.${broker}`;
+  const answer = await questions.ask(`${what} Type yes to go on:`);
   return answer === "yes";
 }

@@ -1,6 +1,7 @@
 /** Files that the configuration names: certificates, read at once, and secrets, read when they are used. */
 import { X509Certificate } from "node:crypto";
 import { isAbsolute, join } from "node:path";
+import { certificateBlocks } from "../base/certificate.ts";
 import { ConfigError, errorCode } from "../base/errors.ts";
 import type { SecretFile } from "../settings.ts";
 import type { Look, Report } from "./look.ts";
@@ -103,7 +104,7 @@ export class NamedFiles {
   }
 
   #warnOfExpiry(path: Path, file: string, pem: string): void {
-    const expired = blocksOf(pem).map((block) => new X509Certificate(block))
+    const expired = certificateBlocks(pem).map((block) => new X509Certificate(block))
       .find((certificate) => Date.parse(certificate.validTo) < Date.now());
     if (expired !== undefined) this.warn(path, `${file}: a certificate in it expired on ${expired.validTo}`);
   }
@@ -147,15 +148,11 @@ const secretFaults: Record<string, (secret: string) => string | undefined> = {
   },
 };
 
-function blocksOf(pem: string): string[] {
-  return pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
-}
-
 function certificatesFault(pem: string): string | undefined {
   if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(pem)) {
     return "it holds a private key; name a file with certificates only";
   }
-  const blocks = blocksOf(pem);
+  const blocks = certificateBlocks(pem);
   if (blocks.length === 0) return "it holds no certificate in PEM form (-----BEGIN CERTIFICATE-----)";
   try {
     for (const block of blocks) new X509Certificate(block);

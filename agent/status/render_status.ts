@@ -1,6 +1,13 @@
 /** The snapshot as lines for people: what wants attention first, at most `columns` wide. Pure. */
-import { countText, durationText, safeText, sizeText } from "../base/display.ts";
-import type { Alarm, OutputStatus, Snapshot, SpoolStatus, SubscriberStatus } from "./snapshot.ts";
+import { countText, durationText, safeText, sizeText, timeText } from "../base/display.ts";
+import type {
+  Alarm,
+  BrokerStatus,
+  OutputStatus,
+  Snapshot,
+  SpoolStatus,
+  SubscriberStatus,
+} from "./snapshot.ts";
 
 export interface RenderOptions {
   columns: number;
@@ -84,13 +91,36 @@ function alarmRows(alarms: Alarm[], nowMs: number): Row[] {
 function filterRows({ clients, filters }: SubscriberStatus): Row[] {
   if (clients !== undefined) {
     const names = filters.map(({ filter }) => filter).join(", ");
-    const connected = `${countText(clients)} ${clients === 1 ? "client" : "clients"} connected`;
+    const connected = countOf(clients, "client", "connected");
     return [{ text: `the agent's own broker, ${connected}; stored: ${names}` }];
   }
   const granted = filters.map(({ filter, granted }) =>
     `${filter} (${typeof granted === "number" ? `QoS ${granted}` : granted})`
   );
   return granted.length === 0 ? [] : [{ text: `subscribed to ${granted.join(", ")}` }];
+}
+
+/** What the broker says of itself. */
+function figureRows(broker: BrokerStatus | undefined): Row[] {
+  if (broker === undefined) return [];
+  const { version, clientsConnected, clientsAway, heldBytes, dropped = 0, droppedSinceMs } = broker;
+  const said = [
+    version ?? [],
+    clientsConnected === undefined ? [] : countOf(clientsConnected, "client", "connected"),
+    clientsAway === undefined ? [] : `${countText(clientsAway)} away`,
+    heldBytes === undefined ? [] : `${sizeText(heldBytes)} of messages held`,
+  ].flat();
+  const rows: Row[] = said.length === 0 ? [] : [{ text: `it says: ${said.join(", ")}` }];
+  if (dropped === 0 || droppedSinceMs === undefined) return rows;
+  const last = broker.lastDropMs === undefined ? "" : `, the last seen ${timeText(broker.lastDropMs)}`;
+  const text = `the broker dropped ${
+    countOf(dropped, "message", `since ${timeText(droppedSinceMs)}`)
+  }${last}`;
+  return [...rows, { text, tone: "warn" }];
+}
+
+function countOf(count: number, name: string, rest: string): string {
+  return `${countText(count)} ${name}${count === 1 ? "" : "s"} ${rest}`;
 }
 
 function brokerRows(one: SubscriberStatus, nowMs: number): Row[] {
@@ -123,7 +153,7 @@ function brokerRows(one: SubscriberStatus, nowMs: number): Row[] {
   } else if (one.lastConnectedMs !== undefined) {
     rows.push({ text: `last connected ${agoText(one.lastConnectedMs, nowMs)}` });
   }
-  rows.push(...filterRows(one));
+  rows.push(...filterRows(one), ...figureRows(one.broker));
   const last = one.lastMessageMs === undefined ? "none yet" : `the last ${agoText(one.lastMessageMs, nowMs)}`;
   rows.push({ text: `${rateText(one.ratePerS)} messages/s, ${last}` });
   const counts: [string, number][] = [
@@ -266,9 +296,4 @@ function agoText(atMs: number, nowMs: number): string {
 
 function rateText(perS: number): string {
   return perS > 0 && perS < 10 ? perS.toFixed(1) : countText(perS);
-}
-
-/** `2026-01-02 03:04:05Z`. */
-function timeText(timeMs: number): string {
-  return new Date(timeMs).toISOString().slice(0, 19).replace("T", " ") + "Z";
 }

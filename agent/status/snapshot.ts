@@ -35,9 +35,27 @@ export interface SubscriberStatus {
   /** How often a session that should have been there was not, persisted. */
   sessionsLost?: number;
   lastMessageMs?: number;
+  broker?: BrokerStatus;
   /** Mean of the last minute, messages per second. */
   ratePerS: number;
   alarms: Alarm[];
+}
+
+/** What the broker tells of itself under `$SYS`; each part is absent where it does not, or has not yet. */
+export interface BrokerStatus {
+  /** As it calls itself: `mosquitto version 2.0.11`. */
+  version?: string;
+  /** Clients connected, the agent among them. */
+  clientsConnected?: number;
+  /** Clients that are away and for whose sessions it keeps messages. */
+  clientsAway?: number;
+  /** Payloads that it holds: queued for clients, and retained. */
+  heldBytes?: number;
+  /** Messages that it dropped since `droppedSinceMs`, when the agent first looked; persisted. */
+  dropped?: number;
+  droppedSinceMs?: number;
+  /** When the agent last saw that it had dropped some. */
+  lastDropMs?: number;
 }
 
 export interface SpoolStatus {

@@ -1,6 +1,6 @@
 /** What the subscriber has counted since its start. */
 export class Counters {
-  /** Messages that came, the agent's own aside. */
+  /** Messages that came, the agent's own and what comes for `BrokerFigures` only aside. */
   received = 0;
   /** Messages for which PUBACK or PUBREC was written. */
   acknowledged = 0;

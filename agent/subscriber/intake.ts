@@ -5,6 +5,7 @@
 import type { Clock } from "../base/clock.ts";
 import type { Arrival, IncomingReading, SpoolApi } from "../spool/spool_types.ts";
 import { Acknowledgements } from "./acknowledgements.ts";
+import type { BrokerFigures } from "./broker_figures.ts";
 import type { Counters } from "./counters.ts";
 import type { ProtocolVersion } from "./framing.ts";
 import type { QueuedWatch } from "./queued_watch.ts";
@@ -17,11 +18,14 @@ export interface IntakeRules {
   marker: Uint8Array | undefined;
 }
 
+const dollar = 0x24;
+
 export interface IntakeParts {
   spool: SpoolApi;
   clock: Clock;
   counters: Counters;
   queued: QueuedWatch;
+  figures: Pick<BrokerFigures, "hear" | "own">;
   /** Called with the payload of each message under the marker's topic. */
   onMarker: (payload: Uint8Array) => void;
 }
@@ -69,12 +73,16 @@ export class Intake {
 
   /** One PUBLISH. The arrays of `reading` are read during the call only. */
   message(reading: IncomingReading): void {
-    const { counters, spool, queued } = this.parts;
+    const { counters, spool, queued, figures } = this.parts;
     const { topic, qos, packetId } = reading;
     const { marker } = this.rules;
     if (marker !== undefined && sameBytes(marker, topic, 0, topic.length)) {
       this.parts.onMarker(reading.payload);
       return this.#passOver(qos, packetId);
+    }
+    if (topic[0] === dollar) {
+      if (!reading.duplicate) figures.hear(topic, reading.payload); // a repetition may be older than what was heard
+      if (figures.own(topic, qos)) return;
     }
     counters.received++;
     const waited = queued.queued(qos);
@@ -102,7 +110,9 @@ export class Intake {
   /** One PUBLISH that was read and can't be stored any more: the broker repeats it, unless it came at QoS 0. */
   lose(reading: IncomingReading): void {
     const { topic, qos } = reading;
-    if (qos === 0 && !this.#excluded(topic)) this.parts.counters.qos0Lost++;
+    if (qos === 0 && !this.#excluded(topic) && !this.parts.figures.own(topic, qos)) {
+      this.parts.counters.qos0Lost++;
+    }
   }
 
   /** One PUBREL. */

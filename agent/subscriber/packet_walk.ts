@@ -56,8 +56,6 @@ export class PacketWalk {
   };
   /** Bytes that the packet at the start of the buffer needs there, as far as that is known. */
   packetBytes = 0;
-  /** Messages taken since the caller set it to 0. */
-  messages = 0;
   #connected = false;
   /** Packets for npm:mqtt in this walk: it takes them only afterwards. */
   #controls = 0;
@@ -104,7 +102,6 @@ export class PacketWalk {
 
   /** Hands a drained message on. */
   endDrain(drain: Drain): void {
-    this.messages++;
     this.sink.message(drain.reading());
   }
 
@@ -136,7 +133,6 @@ export class PacketWalk {
     reading.properties = publish.propertiesStart === publish.propertiesEnd
       ? none
       : keptProperties(bytes, publish.propertiesStart, publish.propertiesEnd);
-    this.messages++;
     this.sink.message(reading);
     return undefined;
   }

@@ -81,16 +81,17 @@ export class ReceiveLoop {
   }
 
   async #run(stop: AbortSignal): Promise<ReceiveEnd> {
-    const { walk, pace, clock, fullReason } = this.parts;
+    const { counters, pace, clock, fullReason } = this.parts;
     while (true) {
-      walk.messages = 0;
+      const receivedBefore = counters.received;
       const bytesBefore = this.readBytes;
       const end = await this.#read(stop) ?? await this.#takeBatch(stop);
-      if (walk.messages > 0) this.parts.onBatch(walk.messages);
+      const messages = counters.received - receivedBefore; // without the agent's own, and what the broker says of itself
+      if (messages > 0) this.parts.onBatch(messages);
       if (end !== undefined) return end;
       const reason = fullReason();
       if (reason !== undefined) return { kind: "full", reason };
-      const pauseMs = pace.pauseMs(this.readBytes - bytesBefore, walk.messages, this.#waitedMs);
+      const pauseMs = pace.pauseMs(this.readBytes - bytesBefore, messages, this.#waitedMs);
       if (pauseMs > 0) await clock.sleep(pauseMs, stop);
     }
   }

@@ -18,6 +18,18 @@ export interface Gap {
   session: boolean;
 }
 
+/** The broker's own count of messages that it dropped, and what the agent has seen of it. */
+export interface KnownDrops {
+  /** What the broker said last, and until when that held. */
+  counter: number;
+  knownMs: number;
+  /** Dropped since the agent first looked. */
+  sum: number;
+  sinceMs: number;
+  /** When it was last seen to have dropped some; undefined: never. */
+  lastMs?: number;
+}
+
 interface Content {
   format: 1;
   /** Whose session the rest is about; another URL or client id is another session. */
@@ -33,6 +45,7 @@ interface Content {
   subscriptions: KnownSubscriptions;
   gaps: Gap[];
   sessionsLost: number;
+  drops: KnownDrops | undefined;
 }
 
 function blank(): Content {
@@ -48,6 +61,7 @@ function blank(): Content {
     subscriptions: { filters: [], removed: [] },
     gaps: [],
     sessionsLost: 0,
+    drops: undefined,
   };
 }
 
@@ -137,6 +151,13 @@ export class Remembered {
   }
   set subscriptions(value: KnownSubscriptions) {
     this.content.subscriptions = value;
+  }
+
+  get drops(): KnownDrops | undefined {
+    return this.content.drops;
+  }
+  set drops(value: KnownDrops) {
+    this.content.drops = value;
   }
 
   get gaps(): Gap[] {
@@ -231,5 +252,12 @@ function parse(bytes: Uint8Array): Content | undefined {
     },
     gaps: list<Gap>(it.gaps, (one) => isNumber(one.fromMs) && isNumber(one.toMs) && isText(one.why)),
     sessionsLost: isNumber(it.sessionsLost) ? it.sessionsLost : 0,
+    drops: parseDrops(it.drops),
   };
+}
+
+function parseDrops(found: Partial<KnownDrops> | null | undefined): KnownDrops | undefined {
+  const { counter, knownMs, sum, sinceMs, lastMs } = found ?? {};
+  if (!isNumber(counter) || !isNumber(knownMs) || !isNumber(sum) || !isNumber(sinceMs)) return undefined;
+  return { counter, knownMs, sum, sinceMs, ...(isNumber(lastMs) ? { lastMs } : {}) };
 }

@@ -54,11 +54,11 @@ export class Session {
 
   /**
    * Subscribes to all of them with one packet (3.8); resolves with what the broker answered for each. Retain Handling 1: the
-   * retained messages come only with a subscription that is new to the session.
+   * retained messages come only with a subscription that is new to the session; 0: always, as in MQTT 3.1.1.
    */
-  subscribe(filters: { filter: string; qos: 0 | 1 | 2 }[]): Promise<Grant[]> {
+  subscribe(filters: { filter: string; qos: 0 | 1 | 2 }[], retainHandling: 0 | 1 = 1): Promise<Grant[]> {
     const { promise, resolve, reject } = this.#answer<Grant[]>();
-    const map = Object.fromEntries(filters.map(({ filter, qos }) => [filter, { qos, rh: 1 }]));
+    const map = Object.fromEntries(filters.map(({ filter, qos }) => [filter, { qos, rh: retainHandling }]));
     this.#client.subscribe(map, (error, asked, packet) => {
       // a refused filter is an error to npm:mqtt; what was granted stands in the packet all the same
       const granted = packet?.granted;

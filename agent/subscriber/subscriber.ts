@@ -11,6 +11,7 @@ import { connectedWriteMs, earlyCloseMs, fullPollMs, sessionExpiryLeastS } from 
 import type { MqttSettings } from "../settings.ts";
 import type { SpoolApi } from "../spool/spool_types.ts";
 import type { SubscriberStatus } from "../status/snapshot.ts";
+import { BrokerFigures } from "./broker_figures.ts";
 import { Connection, type ConnectionEnd } from "./connection.ts";
 import { Counters } from "./counters.ts";
 import type { ProtocolVersion } from "./framing.ts";
@@ -55,11 +56,14 @@ export class Subscriber implements Receiver {
   #wasConnected = false;
   /** Aborted to make a reload take effect: ends the connection or the wait for the next one. */
   #round = new AbortController();
+  /** Held here: under Deno a combined signal that nobody holds is collected, although somebody listens to it. */
+  #stop = this.#round.signal;
   readonly #counters = new Counters();
   readonly #alarms: Alarms;
   readonly #rate: Rate;
   readonly #remembered: Remembered;
   readonly #queued: QueuedWatch;
+  readonly #figures: BrokerFigures;
   readonly #intake: Intake;
   readonly #subscribing: Subscribing;
   readonly #takeover: TakeoverWatch;
@@ -76,20 +80,17 @@ export class Subscriber implements Receiver {
     this.#remembered = remembered;
     this.#queued = new QueuedWatch(() => remembered.queueEmpty());
     this.#takeover = new TakeoverWatch(this.#alarms, log);
-    const parts = {
-      remembered,
-      queued: this.#queued,
-      clock,
-      log,
-      alarms: this.#alarms,
-      agentVersion: version,
-    };
+    const alarms = this.#alarms;
+    this.#figures = new BrokerFigures({ remembered, clock, log, alarms }, settings.topics);
+    const [queued, figures] = [this.#queued, this.#figures];
+    const parts = { remembered, queued, figures, clock, log, alarms, agentVersion: version };
     this.#subscribing = new Subscribing(parts, settings);
     this.#intake = new Intake({
       spool,
       clock,
       counters: this.#counters,
-      queued: this.#queued,
+      queued,
+      figures,
       onMarker: (payload) => this.#subscribing.meetMarker(payload),
     }, intakeRules(settings));
   }
@@ -102,8 +103,8 @@ export class Subscriber implements Receiver {
     try {
       while (!signal.aborted) {
         this.#round = new AbortController();
-        const stop = AbortSignal.any([signal, this.#round.signal]);
-        while (!stop.aborted) await this.#turn(stop);
+        this.#stop = AbortSignal.any([signal, this.#round.signal]);
+        while (!this.#stop.aborted) await this.#turn(this.#stop);
       }
     } finally {
       this.#standing = { state: "stopped" };
@@ -119,6 +120,7 @@ export class Subscriber implements Receiver {
     const same = sameConnection(this.#settings, settings);
     this.#settings = settings;
     this.#intake.rules = intakeRules(settings);
+    this.#figures.reload(settings.topics);
     this.#subscribing.reload(settings, same);
     if (!same || this.#standing.state !== "connected") this.#round.abort();
   }
@@ -128,6 +130,7 @@ export class Subscriber implements Receiver {
     const { url, clientId } = this.#settings;
     const { lastConnectedMs, gaps, sessionsLost } = this.#remembered;
     const connected = this.#standing.state === "connected";
+    const broker = this.#figures.status(connected);
     const lastMs = connected ? this.options.clock.wallMs() : lastConnectedMs;
     return {
       ...this.#standing,
@@ -138,6 +141,7 @@ export class Subscriber implements Receiver {
       possibleGaps: gaps.map(({ fromMs, toMs, why }) => ({ fromMs, toMs, why })),
       sessionsLost,
       ...(this.#lastMessageMs === undefined ? {} : { lastMessageMs: this.#lastMessageMs }),
+      ...(broker === undefined ? {} : { broker }),
       ratePerS: this.#rate.perS(),
       alarms: this.#alarms.list(),
     };
@@ -218,8 +222,7 @@ export class Subscriber implements Receiver {
     const end = await connection.run(stop);
     await ending;
     if (end.connectedMs !== undefined) {
-      this.#remembered.connectedAt(clock.wallMs());
-      await this.#remembered.save();
+      await this.#stood();
       this.#takeover.ended(end);
       if (end.connectedMs >= earlyCloseMs) this.#backoff.reset();
     }
@@ -249,6 +252,7 @@ export class Subscriber implements Receiver {
     this.#remembered.protocolWorked(version, nowMs);
     // of another broker's session no id is held, even where that broker has a session of ours
     this.#intake.connected(version, sessionPresent && sameSession, queuedFromMs);
+    this.#figures.connected();
     this.#queued.start(sessionPresent, settings.statusTopic !== undefined);
     if (this.#wasConnected) this.#counters.reconnects++;
     this.#wasConnected = true;
@@ -278,11 +282,18 @@ export class Subscriber implements Receiver {
       await clock.sleep(connectedWriteMs, closed);
       if (closed.aborted) break;
       this.#takeover.stands(clock.bootMs() - startMs);
-      this.#remembered.connectedAt(clock.wallMs());
-      await this.#remembered.save();
+      await this.#stood();
     }
     await subscribing;
     await this.#subscribing.settled();
+  }
+
+  /** The connection stands, or stood until now: writes that down. */
+  async #stood(): Promise<void> {
+    const nowMs = this.options.clock.wallMs();
+    this.#remembered.connectedAt(nowMs);
+    this.#figures.stands(nowMs);
+    await this.#remembered.save();
   }
 }
 

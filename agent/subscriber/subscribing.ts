@@ -6,6 +6,7 @@ import type { Log } from "../base/log.ts";
 import { refusedRetryMs } from "../limits.ts";
 import type { MqttSettings } from "../settings.ts";
 import type { SubscriberStatus } from "../status/snapshot.ts";
+import type { BrokerFigures } from "./broker_figures.ts";
 import { reasonName } from "./control_packet.ts";
 import type { ProtocolVersion } from "./framing.ts";
 import { Marker, markerTopic } from "./marker.ts";
@@ -15,6 +16,7 @@ import type { Session } from "./session.ts";
 import {
   granted,
   intended,
+  lent,
   planSubscriptions,
   sameSubscriptions,
   type Subscription,
@@ -25,6 +27,7 @@ import {
 export interface SubscribingParts {
   remembered: Remembered;
   queued: QueuedWatch;
+  figures: BrokerFigures;
   clock: Clock;
   log: Log;
   alarms: Alarms;
@@ -117,6 +120,25 @@ export class Subscribing {
       }
     }
     await this.#ask(ready, everything ? remembered.subscriptions.filters : plan.subscribe);
+    await this.#askFigures(ready);
+  }
+
+  /** Asks what the broker says of itself. That it refuses is no fault, and nothing waits for its answer. */
+  async #askFigures({ session, closed }: Ready): Promise<void> {
+    const { remembered, figures, log } = this.parts;
+    const filters = figures.filters();
+    if (closed.aborted || filters.length === 0) return;
+    remembered.subscriptions = lent(remembered.subscriptions, filters);
+    await remembered.save();
+    if (closed.aborted) return;
+    figures.asked();
+    const asked = session.subscribe(filters.map((filter) => ({ filter, qos: 0 })), 0);
+    this.#asking = asked.then((grants) => {
+      figures.answered();
+      const refused = grants.filter(({ code }) => code >= 128).map(({ filter }) => filter);
+      if (refused.length === 0) return;
+      log.info("The broker does not tell everything of itself", { refused: refused.join(", ") });
+    }, () => {}); // the connection is over
   }
 
   async #ask({ session, closed }: Ready, subscriptions: Subscription[]): Promise<void> {
@@ -183,10 +205,12 @@ export class Subscribing {
   }
 
   #running: Promise<void> = Promise.resolve();
+  #asking: Promise<void> = Promise.resolve();
 
   /** Resolves when nothing of the last connection is under way any more. */
   async settled(): Promise<void> {
-    await Promise.all([this.#turn, this.#running]);
+    await this.#turn;
+    await Promise.all([this.#running, this.#asking]);
   }
 }
 

@@ -98,6 +98,15 @@ export function unsubscribed(known: KnownSubscriptions, nowMs: number): KnownSub
 }
 
 /**
+ * The known subscriptions when `filters` are to be subscribed for one connection only. They are written down as taken out:
+ * whoever goes on with the session, an agent of an earlier version too, then takes them out first.
+ */
+export function lent(known: KnownSubscriptions, filters: string[]): KnownSubscriptions {
+  const others = known.removed.filter((one) => !filters.includes(one.filter));
+  return { ...known, removed: [...others, ...filters.map((filter) => ({ filter }))] };
+}
+
+/**
  * What to ask of the broker on a new connection, from `known` as `intended` made it. MQTT 5: everything each time, which
  * costs nothing with Retain Handling 1. MQTT 3.1.1 would send all retained messages again: there only a session that may
  * lack filters is subscribed again, a new one or one whose filters changed within resubscribeMs.

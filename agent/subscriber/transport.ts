@@ -1,4 +1,5 @@
 /** The connection to the broker: TCP, TLS checked against a CA and the broker's name, or TLS checked by a pin. */
+import type { ProbePlace } from "../base/certificate_probe.ts";
 import type { Clock } from "../base/clock.ts";
 import { OperationError, reasonOf } from "../base/errors.ts";
 import { brokerConnectMs, gatherPlainBytes, gatherTlsBytes } from "../limits.ts";
@@ -42,6 +43,16 @@ export function parseBrokerUrl(url: string): Place {
   const port = parsed.port === "" ? (tls ? 8883 : 1883) : Number(parsed.port);
   const hostname = parsed.hostname.replace(/^\[(.*)\]$/, "$1");
   return { tls, hostname, port, shown: `${parsed.protocol}//${parsed.hostname}:${port}` };
+}
+
+/** Where the broker shows its certificate; undefined: it shows none. */
+export function shownCertificatePlace({ url, certificatePem, key }: MqttSettings): ProbePlace | undefined {
+  if (url === undefined || !/^mqtts:\/\/[^/]/.test(url)) return undefined;
+  const { hostname, port } = parseBrokerUrl(url);
+  const client = certificatePem === undefined || key === undefined
+    ? {}
+    : { client: { certificatePem, readKey: () => key.read() } };
+  return { hostname, port, ...client };
 }
 
 /**

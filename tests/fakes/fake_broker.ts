@@ -1,15 +1,30 @@
 /**
  * A broker of the test's own, packet by packet: for what Mosquitto can't be made to do (refuse MQTT 5, keep silent, break
- * the rules, send a reason). It answers nothing by itself.
+ * the rules, send a reason). It answers nothing by itself, except what the agent asks about `$SYS`: that it grants.
  */
 import { Buffer } from "node:buffer";
 import { generate, type Packet, parser as makeParser } from "mqtt-packet";
 import { waitUntil } from "../lab/wait.ts";
 
+export type FiguresPacket = Extract<Packet, { cmd: "subscribe" } | { cmd: "unsubscribe" }>;
+
+function isFigures(packet: Packet): packet is FiguresPacket {
+  const topics = packet.cmd === "subscribe"
+    ? packet.subscriptions.map(({ topic }) => topic)
+    : packet.cmd === "unsubscribe"
+    ? packet.unsubscriptions
+    : [];
+  return topics.length > 0 && topics.every((topic) => topic.startsWith("$SYS/broker/"));
+}
+
 /** One client that connected. */
 export class FakeClient {
   /** Everything it sent, in order. */
   readonly received: Packet[] = [];
+  /** SUBSCRIBE and UNSUBSCRIBE for nothing but `$SYS`; these are not in `received`. */
+  readonly figures: Packet[] = [];
+  /** Answers such a packet; undefined: does not. */
+  answerFigures: ((packet: FiguresPacket) => Promise<void>) | undefined = (packet) => this.#grant(packet);
   /** When its connection ended, by it or by us. */
   ended = false;
   #version = 4;
@@ -25,7 +40,10 @@ export class FakeClient {
     const parser = makeParser();
     parser.on("packet", (packet: Packet) => {
       if (packet.cmd === "connect") this.#version = packet.protocolVersion ?? 4;
-      this.received.push(packet);
+      if (isFigures(packet)) {
+        this.figures.push(packet);
+        this.answerFigures?.(packet).catch(() => this.ended = true);
+      } else this.received.push(packet);
     });
     const chunk = new Uint8Array(65_536);
     try {
@@ -80,6 +98,14 @@ export class FakeClient {
     const granted = packet.subscriptions.map((one, i) => codes[i % codes.length] ?? one.qos);
     await this.send({ cmd: "suback", messageId: packet.messageId!, granted } as Packet);
     return packet;
+  }
+
+  #grant(packet: FiguresPacket): Promise<void> {
+    const cmd = packet.cmd === "subscribe" ? "suback" : "unsuback";
+    const granted = packet.cmd === "subscribe"
+      ? packet.subscriptions.map(() => 0)
+      : packet.unsubscriptions.map(() => 0);
+    return this.send({ cmd, messageId: packet.messageId!, granted } as Packet);
   }
 
   close(): void {

@@ -28,6 +28,11 @@ export class FakeClock implements Clock {
     return this.state;
   }
 
+  /** Those that wait for their time. */
+  get sleepers(): number {
+    return this.#sleepers.length;
+  }
+
   /** Steps the wall clock alone, as time synchronisation or a person does. */
   stepWall(toMs: number): void {
     this.#wallMs = toMs;

@@ -22,6 +22,8 @@ export class FakeMachine implements Machine {
   readonly packages = new Set<string>();
   readonly started: string[] = [];
   active = new Set<string>();
+  /** TCP ports at which somebody listens, by the service that opens them when it is started. */
+  readonly ports = new Map<string, number>();
   /** At the n-th change from now: "kill" ends it right after, "before" right before, an error fails it. */
   trap: { at: number; how: "kill" | "before" | Error } | undefined;
 
@@ -64,12 +66,23 @@ export class FakeMachine implements Machine {
 
   read(path: string): Uint8Array | undefined {
     const entry = this.entries.get(path);
+    if (entry?.type === "link") return this.read(entry.target);
     return entry?.type === "file" ? entry.content : undefined;
   }
 
   linkTarget(path: string): string | undefined {
     const entry = this.entries.get(path);
     return entry?.type === "link" ? entry.target : undefined;
+  }
+
+  list(path: string): string[] | undefined {
+    if (this.entries.get(path)?.type !== "folder") return undefined;
+    return [...this.entries.keys()].filter((one) => dirname(one) === path && one !== path)
+      .map((one) => one.slice(one.lastIndexOf("/") + 1));
+  }
+
+  listens(port: number): boolean {
+    return [...this.ports].some(([service, opened]) => opened === port && this.active.has(service));
   }
 
   isCopy(path: string, source: string): Promise<boolean> {
@@ -125,6 +138,15 @@ export class FakeMachine implements Machine {
         const state = this.active.has(args[1]!) ? "active" : "inactive";
         return { ...well, stdout: `ActiveState=${state}\nNeedDaemonReload=no\n` };
       }
+      case "systemctl enable":
+        await this.link(`/etc/systemd/system/multi-user.target.wants/${name}`, `/lib/systemd/system/${name}`);
+        return well;
+      case "systemctl restart":
+        await this.start(name);
+        return well;
+      case "systemctl reload":
+        await this.#change(`reload ${name}`, () => {});
+        return well;
       case "systemctl stop":
         await this.#change(`stop ${name}`, () => this.active.delete(name));
         return well;
@@ -148,10 +170,13 @@ export class FakeMachine implements Machine {
         return well;
       case "test -e":
         return { ...well, code: this.entries.has(name) ? 0 : 1 };
+      case "test !":
+        return { ...well, code: this.entries.has(name) ? 1 : 0 };
       case `touch ${name}`:
         await this.#change(`touch ${name}`, () => this.put(name, ""));
         return well;
       case `rm ${name}`:
+      case "rm -f":
         await this.remove(name);
         return well;
       default:

@@ -77,6 +77,7 @@ Deno.test("broker: CONNECT asks for a session that lasts, and DISCONNECT keeps i
   await using agent = await TestAgent.start({ url: broker.url, clientId: "me", keepAliveS: 17 });
   await agent.connected();
   const client = broker.clients[0]!;
+  await waitUntil(() => client.figures.length === 1, 10_000, "all that it asks");
   const connect = client.received.find((packet) => packet.cmd === "connect")!;
   assert.equal(connect.clientId, "me");
   assert.equal(connect.clean, false);
@@ -248,6 +249,7 @@ Deno.test("broker: acknowledgements never wait for more messages", async () => {
 
 Deno.test("broker: PINGRESP that never comes ends the connection, also half-way through a packet", async () => {
   await using broker = new FakeBroker(async (client) => {
+    client.answerFigures = undefined; // nothing comes behind half a packet
     await serve(client, client.number > 1);
     if (client.number === 1) await client.send(Uint8Array.from([0x32, 0x7f, 0, 1]));
   });

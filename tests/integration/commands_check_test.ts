@@ -138,6 +138,24 @@ Deno.test("check: TLS to the broker is verified: right CA, other CA, other name,
   assert.match(one(failures, "broker", /its certificate ended on \d{4}-\d\d-\d\d/).remedy!, /renew it/);
 });
 
+Deno.test("check: certificates in files that end soon have a line and a remedy, each where it is needed", async () => {
+  const made = await certificates();
+  const soon = made.endsSoon.certificate;
+  const urls = [`https://127.0.0.1:${freePort()}`];
+  const { lines, failures } = await checkOf({
+    broker: { tls: { ...made.server, clientCa: made.ca.certificate } },
+    mqtt: { ca_file: made.ca.certificate, cert_file: soon, key_file: made.endsSoon.key },
+    more: { outputs: { cloud: { type: "elasticsearch", urls, ca_file: soon } } },
+  });
+  assert.equal(one(lines, "broker", /the CA in mqtt\.ca_file lasts (89|90) days/).level, "ok");
+  const client = one(lines, "broker", /the certificate in mqtt\.cert_file lasts (9|10) days/);
+  assert.equal(client.level, "warning");
+  assert.match(client.remedy!, /restart the agent/);
+  one(lines, "broker", /^its certificate lasts (89|90) days/); // seen though a client's certificate is asked for
+  assert.equal(one(lines, "output cloud", /the CA in ca_file of the output cloud lasts/).level, "warning");
+  assert.ok(!failures.some(({ what }) => /lasts/.test(what)));
+});
+
 Deno.test("check: an output that is not there, no broker, no output", async () => {
   const urls = [`http://127.0.0.1:${freePort()}`];
   const dead = await checkOf({ more: { outputs: { cloud: { type: "elasticsearch", urls } } } });

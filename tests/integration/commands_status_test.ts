@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { agentBinary } from "../lab/agent.ts";
-import { finish } from "../lab/command.ts";
+import { certificates } from "../lab/certificates.ts";
+import { finish, succeed } from "../lab/command.ts";
 import { PseudoTerminal } from "../lab/pseudo_terminal.ts";
 import { waitUntil } from "../lab/wait.ts";
 import { Scene } from "./commands_scene.ts";
@@ -41,6 +42,48 @@ Deno.test("status: 3 without an agent, 0 when all is well, 1 when something want
   assert.match(wants.stdout, /→ .*dead replay/);
   const json = JSON.parse((await agent.command("status", "--json")).stdout);
   assert.deepEqual([json.attention, json.outputs[0].sumHolds, json.outputs[0].dead], [true, true, 1]);
+});
+
+Deno.test("status: a broker that drops, and a certificate that ends soon, want attention", async () => {
+  const made = await certificates();
+  const extra = ["sys_interval 1", "max_queued_messages 3", "max_inflight_messages 3"];
+  await using scene = await Scene.open({
+    broker: { tls: made.endsSoon, extra },
+    mqtt: { ca_file: made.ca.certificate, topics: ["hall/#"] },
+  });
+  const { agent, broker } = scene;
+  await scene.start();
+  await agent.waitUntil("a first look", ({ subscriber }) => subscriber.broker?.dropped === 0);
+  const client = ["-p", String(broker.port), "--cafile", made.ca.certificate, "-i", "away"];
+  await succeed("mosquitto_sub", [...client, "-c", "-q", "1", "-t", "yard", "-E"]);
+  await succeed("mosquitto_pub", [
+    ...client.with(-1, "publisher"),
+    "-q",
+    "1",
+    "-t",
+    "yard",
+    "-m",
+    "x",
+    "--repeat",
+    "20",
+  ]);
+  const codes = ["broker_drops", "certificate_ends"];
+  await agent.waitUntil(
+    "both alarms",
+    ({ alarms }) => codes.every((code) => alarms.some((one) => one.code === code)),
+  );
+  const { code, stdout } = await agent.command("status");
+  assert.equal(code, 1);
+  const text = stdout.replace(/\s+/g, " ");
+  assert.match(
+    text,
+    /attention the broker dropped 17 messages between .*→ the broker's log names the client/,
+  );
+  assert.match(text, /attention the broker's certificate lasts (9|10) days, until .*→ renew it/);
+  assert.match(text, /it says: mosquitto version 2.*, 1 client connected, 1 away, .* of messages held/);
+  assert.match(text, /the broker dropped 17 messages since /);
+  const { spool, subscriber } = await agent.snapshot();
+  assert.deepEqual([spool.stored, subscriber.received], [0, 0]);
 });
 
 Deno.test("status: --watch ends well on Ctrl-C, on a closed pipe, and outlives the agent", async () => {

@@ -18,6 +18,7 @@ const rooms: [RegExp, { name: string; height: number; stage?: boolean; only?: st
   [/^agent\/pipeline\.ts$/, { name: "pipeline", height: 3, stage: true }],
   [/^installer\//, { name: "installer", height: 3.5, only: ["shared", "base", "config"] }],
   [/^agent\/demo\//, { name: "demo", height: 3.5 }],
+  [/^agent\/import\//, { name: "import", height: 3.7 }],
   [/^agent\/commands\//, { name: "commands", height: 4 }],
   [/^agent\/main\.ts$/, { name: "main", height: 5 }],
   [/^agent\/build\//, { name: "build", height: 6 }],

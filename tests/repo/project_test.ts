@@ -32,11 +32,13 @@ const dependencies = Object.keys(importMap.imports).map(packageOf);
 /** What of the dependencies the agent itself is made with. */
 const agentsOwn = [
   "@elastic/elasticsearch",
+  "@peculiar/x509",
   "aedes",
   "commander",
   "csv-stringify",
   "mqtt",
   "mqtt-packet",
+  "reflect-metadata",
   "yaml",
   "zod",
 ];

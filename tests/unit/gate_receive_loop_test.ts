@@ -9,6 +9,7 @@ import { PacketWalk } from "../../agent/subscriber/packet_walk.ts";
 import { QueuedWatch } from "../../agent/subscriber/queued_watch.ts";
 import { ReceiveBuffer } from "../../agent/subscriber/receive_buffer.ts";
 import { type ReceiveEnd, ReceiveLoop } from "../../agent/subscriber/receive_loop.ts";
+import { makeFigures } from "../fakes/broker_figures.ts";
 import { HurriedClock } from "../fakes/hurried_clock.ts";
 import { MemorySpool } from "../fakes/memory_spool.ts";
 import { waitUntil } from "../lab/wait.ts";
@@ -57,6 +58,8 @@ class Setup {
   readonly wire = new Pieces();
   readonly spool = new MemorySpool();
   readonly counters = new Counters();
+  /** Messages of each batch that had any. */
+  readonly batches: number[] = [];
   readonly stop = new AbortController();
   readonly running: Promise<ReceiveEnd>;
 
@@ -64,10 +67,13 @@ class Setup {
     const clock = new HurriedClock(1);
     const queued = new QueuedWatch();
     const { spool, counters, wire } = this;
-    const intake = new Intake({ spool, clock, counters, queued, onMarker: () => {} }, {
-      exclude: [],
-      marker: undefined,
-    });
+    const intake = new Intake(
+      { spool, clock, counters, queued, figures: makeFigures(), onMarker: () => {} },
+      {
+        exclude: [],
+        marker: undefined,
+      },
+    );
     const gate = new Gate(wire);
     const buffer = new ReceiveBuffer();
     const walk = new PacketWalk(buffer, 4, {
@@ -80,7 +86,7 @@ class Setup {
       ...{ transport: wire, gate, buffer, walk, intake, counters, queued, clock, pace: new Pace(20) },
       fullReason: () => undefined,
       onConnack: (packet) => (intake.connected(4, packet.sessionPresent, undefined), true),
-      onBatch: () => {},
+      onBatch: (messages) => this.batches.push(messages),
     });
     this.running = loop.run(this.stop.signal);
   }
@@ -173,4 +179,24 @@ Deno.test("gate: what was read beside the last sync is stored and acknowledged b
   assert.equal(spool.readings.length, 20);
   assert.equal(counters.acknowledged, 20);
   assert.equal(wire.reads, 3);
+});
+
+Deno.test("gate: what the broker says of itself makes no batch, no sync and no acknowledgement", async () => {
+  const { wire, spool, counters, batches, running } = new Setup();
+  const figure = bytesOf({
+    cmd: "publish",
+    topic: "$SYS/broker/clients/connected",
+    payload: Buffer.from("3"),
+    qos: 0,
+    dup: false,
+    retain: true,
+  }, 4);
+  wire.give(connack(4), figure);
+  await waitUntil(() => wire.reads === 3, 5_000, "the next read");
+  assert.deepEqual([batches, spool.commits, counters.received], [[], 0, 0]);
+  wire.give(new Uint8Array(Buffer.concat([figure, piece(2, 100), figure])));
+  await waitUntil(() => wire.acknowledged === 2, 5_000, "the acknowledgements");
+  wire.close();
+  await running;
+  assert.deepEqual([batches, spool.commits, counters.received], [[2], 1, 2]);
 });

@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { DiskFullError } from "../../agent/base/errors.ts";
+import type { IncomingReading } from "../../agent/spool/spool_types.ts";
 import { Counters } from "../../agent/subscriber/counters.ts";
 import type { ProtocolVersion } from "../../agent/subscriber/framing.ts";
 import { Intake } from "../../agent/subscriber/intake.ts";
 import { QueuedWatch } from "../../agent/subscriber/queued_watch.ts";
 import { TopicFilter } from "../../agent/subscriber/topic_filter.ts";
+import { makeFigures } from "../fakes/broker_figures.ts";
 import { FakeClock } from "../fakes/fake_clock.ts";
 import { MemorySpool } from "../fakes/memory_spool.ts";
 import { readByReference } from "./mqtt_packets.ts";
@@ -18,6 +20,7 @@ class Setup {
   readonly queued = new QueuedWatch();
   readonly clock = new FakeClock();
   readonly markers: string[] = [];
+  readonly figures = makeFigures();
   readonly intake: Intake;
   version: ProtocolVersion = 5;
 
@@ -27,6 +30,7 @@ class Setup {
       clock: this.clock,
       counters: this.counters,
       queued: this.queued,
+      figures: this.figures,
       onMarker: (payload) => this.markers.push(textOf(payload)),
     }, {
       exclude: exclude.map((filter) => new TopicFilter(filter)),
@@ -46,16 +50,7 @@ class Setup {
     text: string,
     more: { dup?: boolean; topic?: string } = {},
   ): void {
-    this.intake.message({
-      qos,
-      packetId,
-      retain: false,
-      duplicate: more.dup ?? false,
-      topic: bytesOf(more.topic ?? "a"),
-      payload: bytesOf(text),
-      properties: new Uint8Array(0),
-      truncated: false,
-    });
+    this.intake.message(reading(qos, packetId, text, more));
   }
 
   /** Commits, and returns the acknowledgements that may leave: "puback 1", "pubcomp 2 146". */
@@ -73,6 +68,24 @@ class Setup {
   get stored(): string[] {
     return this.spool.readings.map((one) => textOf(one.payload));
   }
+}
+
+function reading(
+  qos: 0 | 1 | 2,
+  packetId: number,
+  text: string,
+  more: { dup?: boolean; topic?: string } = {},
+): IncomingReading {
+  return {
+    qos,
+    packetId,
+    retain: false,
+    duplicate: more.dup ?? false,
+    topic: bytesOf(more.topic ?? "a"),
+    payload: bytesOf(text),
+    properties: new Uint8Array(0),
+    truncated: false,
+  };
 }
 
 Deno.test("mqtt intake: every message is acknowledged as its QoS asks, in the order in which they came", async () => {
@@ -257,4 +270,39 @@ Deno.test("mqtt intake: readings carry the circumstances of their arrival, queue
   assert.equal(later!.bootMs - waited!.bootMs, 500);
   assert.equal(later!.bootId, setup.clock.bootId);
   assert.equal(later!.synchronised, "yes");
+});
+
+const dropped = "$SYS/broker/publish/messages/dropped";
+
+Deno.test("mqtt intake: what the broker says of itself is heard, and neither stored, counted nor acknowledged", async () => {
+  const setup = new Setup();
+  setup.connect(true);
+  setup.publish(0, 0, "7", { topic: "$SYS/broker/clients/connected" });
+  setup.intake.lose(reading(0, 0, "8", { topic: dropped }));
+  assert.deepEqual(await setup.settle(), []);
+  assert.deepEqual([setup.stored, setup.spool.commits], [[], 0]);
+  assert.deepEqual({ ...setup.counters }, { ...new Counters() });
+  assert.equal(setup.figures.status(true)!.clientsConnected, 7);
+  setup.publish(0, 0, "mine", { topic: "$SYS/broker/uptime" });
+  setup.publish(0, 0, "mine too", { topic: "$elsewhere" });
+  await setup.settle();
+  assert.deepEqual(setup.stored, ["mine", "mine too"], "other topics with $ come by a filter of the user's");
+  setup.intake.lose(reading(0, 0, "9", { topic: "$SYS/broker/uptime" }));
+  assert.equal(setup.counters.qos0Lost, 1);
+});
+
+Deno.test("mqtt intake: a filter of the user's stores the broker's figures too, and so does one that was taken out meanwhile", async () => {
+  const setup = new Setup();
+  setup.figures.reload(["$SYS/#"]);
+  setup.connect(true);
+  setup.publish(0, 0, "3", { topic: dropped });
+  setup.publish(1, 1, "5", { topic: dropped });
+  assert.deepEqual(await setup.settle(), ["puback 1"]);
+  assert.equal(setup.figures.status(true)!.dropped, 2);
+  setup.figures.reload(["#"]);
+  setup.publish(1, 2, "5", { topic: dropped }); // had waited in the broker: at QoS 0 nothing does
+  assert.deepEqual(await setup.settle(), ["puback 2"]);
+  assert.deepEqual(setup.stored, ["3", "5", "5"]);
+  setup.publish(1, 3, "4", { topic: dropped, dup: true });
+  assert.equal(setup.figures.status(true)!.dropped, 2, "a repetition is no broker that was started again");
 });

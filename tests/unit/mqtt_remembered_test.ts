@@ -27,6 +27,7 @@ Deno.test("mqtt remembered: everything is there again after a restart", async ()
     removed: [{ filter: "old", doneMs: nowMs }],
   };
   first.connectedAt(nowMs + 5_000);
+  first.drops = { counter: 7, knownMs: nowMs, sum: 5, sinceMs: nowMs - 1, lastMs: nowMs - 2 };
   await first.save();
   const second = open();
   assert.equal(second.use("mqtts://a", "me"), true);
@@ -34,6 +35,7 @@ Deno.test("mqtt remembered: everything is there again after a restart", async ()
   assert.equal(second.lastConnectedMs, nowMs + 5_000);
   assert.equal(second.protocol(nowMs), 4);
   assert.deepEqual(second.subscriptions, first.subscriptions);
+  assert.deepEqual(second.drops, first.drops);
   assert.equal(log.text, "");
 });
 
@@ -140,12 +142,13 @@ Deno.test("mqtt remembered: a file that can't be understood is reported and begu
     files.unlink(path);
   }
   write(
-    '{"format":1,"url":3,"hasSession":"yes","subscriptions":{"filters":[{"filter":1},null,{"filter":"a","qos":1}]},"gaps":7}',
+    '{"format":1,"url":3,"hasSession":"yes","subscriptions":{"filters":[{"filter":1},null,{"filter":"a","qos":1}]},"gaps":7,"drops":{"counter":"7"}}',
   );
   const it = open();
   assert.equal(it.hasSession, false);
   assert.deepEqual(it.subscriptions.filters, [{ filter: "a", qos: 1 }]);
   assert.deepEqual(it.gaps, []);
+  assert.equal(it.drops, undefined);
 });
 
 Deno.test("mqtt remembered: a full disk is reported once, and written to again when there is room", async () => {

@@ -4,6 +4,7 @@ import {
   granted,
   intended,
   type KnownSubscriptions,
+  lent,
   planSubscriptions,
   unsubscribed,
   wantedSubscriptions,
@@ -87,4 +88,19 @@ Deno.test("mqtt subscriptions: a filter that comes back is subscribed, not unsub
     ["a", "b"],
     [],
   ]);
+});
+
+Deno.test("mqtt subscriptions: what is lent for one connection is taken out on the next, by an agent of an earlier version too", () => {
+  const before = settled(["a"], nowMs - 10 * resubscribeMs);
+  let known = lent(unsubscribed(before, nowMs), ["$SYS/x", "$SYS/y"]);
+  known = lent(known, ["$SYS/y", "$SYS/x"]);
+  for (const version of [4, 5] as const) {
+    const next = intended(known, settings("a"), nowMs + 100 * resubscribeMs); // all that an earlier version knows
+    const plan = planSubscriptions(next, { version, sessionPresent: true, nowMs });
+    assert.deepEqual(plan.unsubscribe, ["$SYS/y", "$SYS/x"]);
+    assert.deepEqual(names(plan)[0], version === 5 ? ["a"] : [], "the others are as settled as they were");
+  }
+  const users = intended(known, settings("a", "$SYS/x"), nowMs);
+  const plan = planSubscriptions(users, { version: 5, sessionPresent: true, nowMs });
+  assert.deepEqual(names(plan), [["a", "$SYS/x"], ["$SYS/y"]], "a filter that the user wants now stays");
 });

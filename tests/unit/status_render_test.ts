@@ -141,3 +141,36 @@ Deno.test("status: wrapping loses no word", () => {
     ),
   );
 });
+
+Deno.test("status: what the broker says of itself is one line, and what it dropped another", () => {
+  const withBroker = (broker: Snapshot["subscriber"]["broker"]) => {
+    return flat({ ...wellSnapshot, subscriber: { ...wellSnapshot.subscriber, broker: broker! } });
+  };
+  const sinceMs = Date.UTC(2026, 0, 1);
+  const version = "mosquitto version 2.0.11\x1b[31m";
+  const well = {
+    version,
+    clientsConnected: 12,
+    clientsAway: 3,
+    heldBytes: 4_096,
+    dropped: 0,
+    droppedSinceMs: sinceMs,
+  };
+  assert.match(
+    withBroker(well),
+    /it says: mosquitto version 2\.0\.11\\x1b\[31m, 12 clients connected, 3 away, 4 KiB of messages held/,
+  );
+  assert.doesNotMatch(withBroker(well), /dropped [1-9]|dropped 0 messages/);
+  const bad = withBroker({
+    clientsConnected: 1,
+    dropped: 1_234,
+    droppedSinceMs: sinceMs,
+    lastDropMs: sinceMs + 1_000,
+  });
+  assert.match(
+    bad,
+    /it says: 1 client connected the broker dropped 1,234 messages since 2026-01-01 00:00:00Z, the last/,
+  );
+  assert.match(bad, /the last seen 2026-01-01 00:00:01Z/);
+  assert.doesNotMatch(flat(wellSnapshot), /it says/);
+});
