@@ -27,7 +27,7 @@ export function aclFilterFault(filter: string): string | undefined {
   if (fault !== undefined) return fault;
   if (/\p{Cc}/u.test(filter)) return "holds a control character";
   // Mosquitto takes blanks off both ends of a line, and what begins with $share is no filter of an access list
-  if (filter.trim() !== filter || /^\s|\s$/.test(filter)) return "begins or ends with a blank";
+  if (filter.trim() !== filter) return "begins or ends with a blank";
   if (filter.startsWith("$share/")) return "is a shared subscription";
   return undefined;
 }
