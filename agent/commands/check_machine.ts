@@ -1,14 +1,14 @@
 /** The machine's part of `check`: folder, room, another agent, clock. */
 import { dirname, join } from "node:path";
+import { Acting } from "../base/as_owner.ts";
 import { sizeText } from "../base/display.ts";
-import { OperationError, reasonOf } from "../base/errors.ts";
+import { reasonOf } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Settings } from "../settings.ts";
 import type { Finding } from "../shipper/output.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 import { SocketClient } from "../status/socket_client.ts";
-import { assertOwner } from "./owner.ts";
 
 /** Nobody's clock is right before the agent was written. */
 const earliestMs = Date.UTC(2025, 0, 1);
@@ -66,11 +66,11 @@ function sizeOf(dir: string): number {
   }
 }
 
-/** Writes, syncs and removes a small file. */
+/** Writes, syncs and removes a small file, as the folder's owner: what root can do says nothing about the agent. */
 async function writeFinding(dir: string): Promise<Finding> {
   const path = join(dir, `check-${Deno.pid}`);
+  const acting = Acting.asOwnerOf(dir);
   try {
-    assertOwner(dir);
     const file = realFiles.open(path, "create");
     try {
       file.append(new TextEncoder().encode("check\n"));
@@ -81,12 +81,13 @@ async function writeFinding(dir: string): Promise<Finding> {
     }
     return { level: "ok", what: `${dir} can be written` };
   } catch (error) {
-    const remedy = error instanceof OperationError ? error.remedy : undefined;
     return {
       level: "failure",
       what: `${dir} can't be written: ${reasonOf(error)}`,
-      remedy: remedy ?? "it must belong to the user that runs the agent",
+      remedy: "it must belong to the user that runs the agent",
     };
+  } finally {
+    acting.end();
   }
 }
 

@@ -73,6 +73,10 @@ Deno.test("install: from nothing to a reading in the output, over a boot, a powe
     assert.match(output, /service, started at every boot and well.*: new/);
     await container.succeed("rm", ["/srv/key"]);
     await pi.connected();
+    // as people ask for it: by root, who is not the user of the service
+    const found = await succeedIn(container, ["check"]);
+    assert.match(found, /✓ spool: \/var\/lib\/sensorlog\/spool can be written/);
+    assert.deepEqual((await listing(container.root)).filter((line) => line.includes("spool/check-")), []);
     await flow();
   });
 
