@@ -64,6 +64,7 @@ function addAdopt(broker: Command, host: Host, finish: Finish): void {
     .option("--dry-run", "shows what was found and what would be done; changes nothing")
     .option("--undo", "brings the old installation back to work")
     .option("--format <format>", "of a line of the message files, as mosquitto_sub -F has it")
+    .option("--no-import", "leaves the message files unread")
     .option("--yes", "does not ask")
     .option("--json", "one JSON object per step; asks nothing")
     .action(async (_options, command: Command) => {

@@ -146,6 +146,15 @@ Deno.test("broker adopt: the original changes over without a sensor being touche
   const before = ofBroker(await listing(container.root));
   const cron = await plant.crontab();
   let expected: number[] = [];
+  const killedAfter = async (line: RegExp) => {
+    const running = new Running("nsenter", container.command(carried, adopt("--yes")));
+    const pid = await waitUntil(() => childOf(running.pid), patienceMs, "the process inside", { everyMs: 1 });
+    await waitUntil(() => running.ended || line.test(running.stdout.text), patienceMs, "a step", {
+      ...{ everyMs: 1, explain: () => running.stdout.text + running.stderr.text },
+    });
+    Deno.kill(pid, "SIGKILL");
+    assert.notEqual((await running.exit).code, 0, running.stdout.text);
+  };
   const perhaps: number[] = [];
 
   await context.step("the original works: what its sensor sends stands in its files", async () => {
@@ -172,20 +181,7 @@ Deno.test("broker adopt: the original changes over without a sensor being touche
   await context.step(
     "killed in the middle and run again under traffic, nothing is lost and nothing comes twice",
     async () => {
-      const running = new Running("nsenter", container.command(carried, adopt("--yes")));
-      const pid = await waitUntil(() => childOf(running.pid), patienceMs, "the process inside", {
-        everyMs: 1,
-      });
-      await waitUntil(
-        () => running.ended || /one for the agent/.test(running.stdout.text),
-        patienceMs,
-        "a step",
-        {
-          ...{ everyMs: 1, explain: () => running.stdout.text + running.stderr.text },
-        },
-      );
-      Deno.kill(pid, "SIGKILL");
-      await running.exit;
+      await killedAfter(/one for the agent/);
       let over = false;
       const publishing = plant.keepPublishing(100, () => over);
       await waitUntil(
@@ -199,6 +195,7 @@ Deno.test("broker adopt: the original changes over without a sensor being touche
       await pi.connected();
       over = true;
       const { acknowledged, sent } = await publishing;
+      assert.ok(acknowledged.length > 20, `${acknowledged.length} under traffic`);
       expected.push(...acknowledged);
       perhaps.push(...sent);
       assert.ok(await plant.publish(900));
