@@ -87,6 +87,10 @@ Deno.test("adopt: the listener with TLS is the one of the sensors, wherever it s
     ["listener 1884\nlistener 8883 192.168.1.46\ncertfile /c\ncafile /a", "192.168.1.46:8883 /c /a"],
     ["certfile /c\nlistener 1884", "127.0.0.1:1883 /c undefined"],
     ["listener 9001\nprotocol websockets\nlistener 8883 0.0.0.0\ncertfile /c", "127.0.0.1:8883 /c undefined"],
+    [
+      "listener 9001\nprotocol websockets\ncertfile /w\nlistener 8883\ncertfile /c",
+      "127.0.0.1:8883 /c undefined",
+    ],
     ["listener 0 /run/mosquitto.sock\nlistener 8883 ::\ncertfile /c", "127.0.0.1:8883 /c undefined"],
     ["bind_address 10.0.0.1\ncertfile /c", "10.0.0.1:1883 /c undefined"],
   ];
