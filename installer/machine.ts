@@ -285,7 +285,8 @@ async function syncFolder(dir: string): Promise<void> {
   await folder.sync();
 }
 
-function orNone<T>(get: () => T): T | undefined {
+/** What a look gives, or undefined where nothing is. */
+export function orNone<T>(get: () => T): T | undefined {
   try {
     return get();
   } catch (error) {

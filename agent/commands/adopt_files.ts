@@ -2,7 +2,7 @@
 import { filesNamed, parseRegistry, type Shipped } from "../../installer/broker/original.ts";
 import { type LineFormat } from "../../installer/broker/line_format.ts";
 import type { Adopted } from "../../installer/broker/adopt.ts";
-import type { Machine } from "../../installer/machine.ts";
+import { type Machine, orNone } from "../../installer/machine.ts";
 import { Acting } from "../base/as_owner.ts";
 import { countText, sizeText } from "../base/display.ts";
 import { realFiles } from "../base/files.ts";
@@ -113,14 +113,5 @@ class Drawn {
 
   async clear(): Promise<void> {
     if (this.#lastMs > -Infinity) await this.terminal.err("\r\x1b[K");
-  }
-}
-
-function orNone<T>(get: () => T): T | undefined {
-  try {
-    return get();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
-    throw error;
   }
 }
