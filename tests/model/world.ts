@@ -24,6 +24,8 @@ interface Batch {
   texts: string[];
   changes: HeldChange[];
   acknowledgements: Acknowledgement[];
+  /** Of the ids that it forgets, how many sessions were lost before: those of a session lost since are not among them. */
+  forgetsSession?: number;
 }
 
 const emptyBatch = (): Batch => ({ texts: [], changes: [], acknowledgements: [] });
@@ -41,6 +43,7 @@ export class World {
   #ready: Acknowledgement[] = [];
   /** The broker's session is not there, and that is durable: it may be subscribed in a new one. */
   #forgotten = false;
+  #sessionsLost = 0;
   #durableTexts = new Set<string>();
   #durableHeld = new Set<number>();
   /** Batches that were given up since the last sync: a crash may bring back what of them was written. */
@@ -97,6 +100,7 @@ export class World {
       if (this.#underWay !== undefined) await this.commit();
       this.spool.addForget();
       this.#pending.changes.push("forget");
+      this.#pending.forgetsSession = this.#sessionsLost;
       await this.commit(slowly);
       if (!this.#forgotten) return;
     }
@@ -146,6 +150,7 @@ export class World {
   loseSession(): void {
     this.#disconnect();
     this.#forgotten = false;
+    this.#sessionsLost++;
     this.broker.loseSession();
   }
 
@@ -228,7 +233,7 @@ export class World {
     this.#ready.push(...batch.acknowledgements);
     for (const text of batch.texts) this.#durableTexts.add(text);
     for (const change of batch.changes) applyChange(this.#durableHeld, change);
-    if (batch.changes.includes("forget")) this.#forgotten = !this.broker.sessionPresent;
+    if (batch.forgetsSession === this.#sessionsLost) this.#forgotten = !this.broker.sessionPresent;
     this.#checkHeld([], this.#pending.changes);
   }
 
