@@ -1,10 +1,10 @@
 /**
- * All of the agent and its packages in one JavaScript file, and what runs in a thread of its own in a second, small one:
- * compiled, they are smaller and start sooner than the sources.
+ * All of the agent and its packages in a few JavaScript files: what each command needs, what some of them share, and what runs
+ * in a thread of its own. Compiled, they are smaller and start sooner than the sources, and a process holds what it uses.
  */
 import * as esbuild from "esbuild";
 import { builtinModules } from "node:module";
-import { join, relative } from "node:path";
+import { basename, join, relative } from "node:path";
 import { sha256 } from "./denort.ts";
 
 /**
@@ -55,8 +55,8 @@ const nodeTimers: esbuild.Plugin = {
 export interface Bundles {
   /** Text of the main ES module. */
   main: string;
-  /** Text of each thread's, by the name that the main one looks for beside itself. */
-  threads: Record<string, string>;
+  /** Text of the others, by the names under which they are looked for beside it. */
+  beside: Record<string, string>;
 }
 
 /** The file beside the main module that holds the local store's thread. */
@@ -78,7 +78,7 @@ export async function bundle(
     const [main, store] = await Promise.all(
       [entry, thread].map((one) => bundleOne(one, projectDir, packages, commit)),
     );
-    return { main: main!, threads: { [storeThread]: store! } };
+    return { main: main!.main, beside: { ...main!.beside, [storeThread]: store!.main } };
   } finally {
     await esbuild.stop();
   }
@@ -89,9 +89,13 @@ async function bundleOne(
   projectDir: string,
   packages: string,
   commit: string,
-): Promise<string> {
+): Promise<Bundles> {
   const result = await esbuild.build({
-    entryPoints: [entry],
+    entryPoints: { main: entry },
+    splitting: true, // what is imported when it is used stands in files of its own
+    outdir: projectDir,
+    outExtension: { ".js": ".mjs" },
+    chunkNames: "sensorlog-[name]-[hash]",
     absWorkingDir: projectDir,
     bundle: true,
     write: false,
@@ -113,7 +117,9 @@ async function bundleOne(
     logLevel: "silent",
   });
   for (const { text, location } of result.warnings) console.error(`warning: ${location?.file}: ${text}`);
-  return result.outputFiles[0]!.text;
+  const texts = result.outputFiles.map(({ path, text }) => [basename(path), text] as const);
+  const { "main.mjs": main, ...beside } = Object.fromEntries(texts);
+  return { main: main!, beside };
 }
 
 /** A node_modules folder with just what deno.lock names, outside the project: esbuild reads packages from folders. */

@@ -47,7 +47,7 @@ export async function compile(job: Compilation, say: (line: string) => void): Pr
   await lock.lock(true);
   const startMs = performance.now();
   const bundles = await bundle(job.entry, job.projectDir, job.cacheDir, await commitOf(job.projectDir));
-  const texts = [bundles.main, ...Object.entries(bundles.threads).flat()];
+  const texts = [bundles.main, ...Object.entries(bundles.beside).flat()];
   say(`bundle: ${megabytes(texts.join("").length)} (${secondsSince(startMs)})`);
   const recordPath = join(job.outDir, ".made.json");
   const record = await readRecord(recordPath);
@@ -100,7 +100,7 @@ async function sumOf(path: string): Promise<string | undefined> {
 
 /** With Deno's own denort when it can be had, else with the one from the package. */
 async function compileOne(
-  { main, threads }: Bundles,
+  { main, beside }: Bundles,
   target: Target,
   path: string,
   cacheDir: string,
@@ -111,9 +111,9 @@ async function compileOne(
     // the file's name shows in stack traces
     const module = join(workDir, "sensorlog-agent.mjs");
     await Deno.writeTextFile(module, main);
-    const beside = Object.keys(threads).map((name) => join(workDir, name));
-    for (const file of beside) await Deno.writeTextFile(file, threads[basename(file)]!);
-    const modules = [module, ...beside] as const;
+    const files = Object.keys(beside).map((name) => join(workDir, name));
+    for (const file of files) await Deno.writeTextFile(file, beside[basename(file)]!);
+    const modules = [module, ...files] as const;
     const kept = Deno.env.has("DENORT_BIN") ? undefined : await keptDenort(target, cacheDir);
     const first = await denoCompile(modules, target, path, kept);
     if (first === undefined) return;

@@ -27,7 +27,7 @@ Deno.test("compile: a kept denort that is not the expected one is not used", asy
   await Deno.remove(cacheDir, { recursive: true });
 });
 
-Deno.test("compile: the bundle is one file that runs by itself, with its commit and packages in it", async () => {
+Deno.test("compile: the bundle runs by itself, with its commit and packages in it; what is imported when it is used is not in its main file", async () => {
   const dir = await Deno.makeTempDir();
   const version = new URL("../../agent/version.ts", import.meta.url).pathname;
   await Deno.writeTextFile(
@@ -43,21 +43,28 @@ Deno.test("compile: the bundle is one file that runs by itself, with its commit 
     const { object, number } = await import("zod");
     console.log(version, JSON.stringify(object({ a: number() }).parse(parse("a: 1"))), "ñ");\n`,
   );
-  const { main: text, threads } = await bundle(
+  const { main: text, beside } = await bundle(
     join(dir, "main.ts"),
     projectDir,
     join(dir, "cache"),
     "abc123",
   );
   await Deno.writeTextFile(join(dir, "bundle.mjs"), text);
+  for (const [name, one] of Object.entries(beside)) await Deno.writeTextFile(join(dir, name), one);
   const args = ["run", "--no-config", "--no-lock", "--cached-only", "-A", join(dir, "bundle.mjs")];
   const ran = await finish(Deno.execPath(), args, { cwd: dir });
   assert.match(ran.stdout, /^\d+\.\d+\.\d+\+abc123 {"a":1} ñ\n$/, ran.stderr);
-  assert.equal(new TextEncoder().encode(text).length, text.length, "ASCII only");
+  for (const one of [text, ...Object.values(beside)]) {
+    assert.equal(new TextEncoder().encode(one).length, one.length, "ASCII only");
+  }
+  // each process holds what it uses
+  assert.doesNotMatch(text, /ZodError/);
+  assert.ok(
+    Object.entries(beside).some(([name, one]) => /^sensorlog-.*\.mjs$/.test(name) && /ZodError/.test(one)),
+  );
   // what runs in a thread has a heap of its own: it must bring along little
-  const [[name, thread]] = Object.entries(threads) as [[string, string]];
-  assert.match(name, /^[a-z-]+\.mjs$/);
-  assert.ok(thread.length < 100_000, `${name} has ${thread.length} bytes`);
+  const thread = beside["sensorlog-store.mjs"]!;
+  assert.ok(thread.length < 100_000, `the store's thread has ${thread.length} bytes`);
   assert.match(thread, /node:sqlite/);
   await assert.rejects(bundle(join(dir, "none.ts"), projectDir, join(dir, "cache"), ""), /none\.ts/);
   await Deno.remove(dir, { recursive: true });
