@@ -8,7 +8,7 @@ import { type LineFormat, lineFormat } from "../../installer/broker/line_format.
 import { FakeClock } from "../fakes/fake_clock.ts";
 import { FakeFiles } from "../fakes/fake_files.ts";
 import { MemoryLog } from "../fakes/memory_log.ts";
-import { dir, open, readAll, store, textOf } from "./spool_setup.ts";
+import { dir, open, readAll, store, textOf } from "../unit/spool_setup.ts";
 
 interface Bring {
   maxSizeBytes: number;
