@@ -5,7 +5,7 @@ import { hasOwnUser, hasUser, makeUser, numericAccess, removeUser } from "./acco
 import type { Machine } from "./machine.ts";
 import { bringAboutService, examineService } from "./other_service.ts";
 import { pairIs, replacePair } from "./pair.ts";
-import { places, type Step } from "./plan.ts";
+import { places, type Step, wantsDir } from "./plan.ts";
 import type { InstallRecord } from "./record.ts";
 
 /**
@@ -25,8 +25,6 @@ export interface Examined {
   /** Of a service: reading its files again is enough. */
   reloadOnly?: true;
 }
-
-const wantsDir = `${places.units}/multi-user.target.wants`;
 
 type FileStep = Extract<Step, { kind: "file" }>;
 type UnitStep = Extract<Step, { kind: "unit" }>;

@@ -285,6 +285,12 @@ async function syncFolder(dir: string): Promise<void> {
   await folder.sync();
 }
 
+/** A whole text file, or undefined when there is none. Throws as `read` does. */
+export function textOf(machine: Pick<Machine, "read">, path: string): string | undefined {
+  const bytes = machine.read(path);
+  return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
+}
+
 /** What a look gives, or undefined where nothing is. */
 export function orNone<T>(get: () => T): T | undefined {
   try {

@@ -2,12 +2,11 @@
 import { OperationError } from "../agent/base/errors.ts";
 import type { Examined } from "./kinds.ts";
 import type { Machine } from "./machine.ts";
-import { places, type Step } from "./plan.ts";
+import { type Step, wantsDir } from "./plan.ts";
 import type { InstallRecord } from "./record.ts";
 
 type ServiceStep = Extract<Step, { kind: "service" }>;
 
-const wantsDir = `${places.units}/multi-user.target.wants`;
 const restartMs = 120_000;
 const listensMs = 30_000;
 const pollMs = 100;

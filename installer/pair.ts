@@ -1,6 +1,6 @@
 /** A certificate and its key in two files, which can't be replaced in one step: a server that starts between would not. */
 import { numericAccess } from "./accounts.ts";
-import type { Machine, NumericAccess } from "./machine.ts";
+import { type Machine, type NumericAccess, textOf } from "./machine.ts";
 import type { Access, Step } from "./plan.ts";
 
 export type PairStep = Extract<Step, { kind: "pair" }>;
@@ -42,9 +42,4 @@ function accessOf(machine: Machine, access: Access): NumericAccess {
   const numeric = numericAccess(machine, access);
   if (numeric !== undefined) return numeric;
   throw new Error(`there is no user ${access.owner}, or no group ${access.group}`);
-}
-
-function textOf(machine: Machine, path: string): string | undefined {
-  const bytes = machine.read(path);
-  return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
 }

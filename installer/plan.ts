@@ -75,6 +75,8 @@ export const places = {
   units: "/etc/systemd/system",
 } as const;
 
+/** Where the links stand of what is started at every boot. */
+export const wantsDir = `${places.units}/multi-user.target.wants`;
 export const unitPath = `${places.units}/${unitName}`;
 
 /** A file that the wish brings beside the configuration. */

@@ -7,7 +7,7 @@ import {
   brokerKeys,
   parseAdopted,
 } from "../../installer/broker/adopt.ts";
-import { brokerKey, type BrokerKeys, withBroker } from "../../installer/broker/adopt_config.ts";
+import { brokerKey, type BrokerKeys, withBrokerKeys } from "../../installer/broker/adopt_config.ts";
 import { type ConfFiles, mainConf } from "../../installer/broker/conf.ts";
 import { formatDefault, type LineFormat, lineFormat } from "../../installer/broker/line_format.ts";
 import { machineNames } from "../../installer/broker/names.ts";
@@ -66,7 +66,7 @@ export async function findAdoptable(machine: Machine, format: string | undefined
   return {
     ...{ original, adopted, passwords, password, hash, keys, certificate, configPresent, settings, seen },
     passwordsAccess: accessOf(machine, original.passwordFile),
-    configAfter: withBroker(configPresent, keys),
+    configAfter: withBrokerKeys(configPresent, keys),
     format: lineFormat(format ?? adopted.format ?? formatDefault),
   };
 }

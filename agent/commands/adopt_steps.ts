@@ -33,7 +33,6 @@ export function brokerSteps({ adopted, original, passwords, passwordsAccess, has
 
 /** The agent with this broker in its configuration, running. */
 export function installSteps(
-  _machine: Machine,
   { configPresent, configAfter }: Pick<AdoptFound, "configPresent" | "configAfter">,
 ): Step[] {
   const needs = needsOf(new TextEncoder().encode(configAfter));

@@ -84,7 +84,7 @@ function planUndo(machine: Machine, adopted: Adopted): Record<"broker" | "works"
       absentStep("drop-in-gone", "what the agent needed of the broker", brokerPlaces.dropIn),
     ],
     works: [brokerStep(adopted), ...startSteps(adopted), ...cronStartSteps(adopted)],
-    agent: installSteps(machine, { configPresent, configAfter }),
+    agent: installSteps({ configPresent, configAfter }),
     rest: [
       absentStep("password-gone", "the agent's password", `${places.configDir}/${adopted.passwordName}`),
       absentStep("adopted-gone", "what was noted for --undo", adoptedPath),

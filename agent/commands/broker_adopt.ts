@@ -110,7 +110,7 @@ class Adoption {
       ...stopped(this.found),
       ...brokerSteps(this.found),
       ...cronStopSteps(this.found.adopted),
-      ...installSteps(this.machine, this.found),
+      ...installSteps(this.found),
     ];
     for (const examined of await examineAll(this.machine, steps)) await this.report.show(examined);
     const would = this.report.changed === 0 ? "nothing" : `${this.report.changed} of ${steps.length} steps`;
@@ -142,7 +142,7 @@ class Adoption {
     } catch (error) {
       failure = error; // the agent is needed all the same
     }
-    await this.#apply(installSteps(machine, found));
+    await this.#apply(installSteps(found));
     if (failure !== undefined) throw failure;
     if (this.report.changed === 0) await this.report.say("everything is taken over already");
     return whole ? 0 : 1;

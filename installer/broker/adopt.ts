@@ -8,7 +8,7 @@ import { sumOf } from "../kinds.ts";
 import type { BrokerKeys } from "./adopt_config.ts";
 import type { OldListener, OldUnit, Original } from "./original.ts";
 import { parsePasswords } from "./passwords.ts";
-import { queuedMessagesFor } from "./conf.ts";
+import { autosaveS, inFlightMax, queuedMessagesFor } from "./conf.ts";
 import { brokerPlaces, brokerUnit } from "./places.ts";
 
 /** What was found at first: what --undo brings back. Holds no secret. */
@@ -87,10 +87,10 @@ export function accountName(passwords: string): string | undefined {
 const wanted: [name: string, value: (queuedBytesMax: number) => string][] = [
   ["persistence", () => "true"],
   ["persistence_location", () => "/var/lib/mosquitto/"],
-  ["autosave_interval", () => "60"],
+  ["autosave_interval", () => String(autosaveS)],
   ["max_queued_messages", (queuedBytesMax) => String(queuedMessagesFor(queuedBytesMax))],
   ["max_queued_bytes", String],
-  ["max_inflight_messages", () => "2000"],
+  ["max_inflight_messages", () => String(inFlightMax)],
   ["upgrade_outgoing_qos", () => "true"],
   ["connection_messages", () => "true"],
 ];

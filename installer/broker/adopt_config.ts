@@ -26,7 +26,7 @@ const names = [
 ];
 
 /** The text with these keys; everything else stays. Throws OperationError when it can't be read as YAML. */
-export function withBroker(text: string, keys: BrokerKeys): string {
+export function withBrokerKeys(text: string, keys: BrokerKeys): string {
   return withMqtt(text, { ...Object.fromEntries(others.map((name) => [name, undefined])), ...keys });
 }
 

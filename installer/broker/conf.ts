@@ -85,9 +85,9 @@ export interface DropIn {
 }
 
 /** How many messages may be on their way to one client: what the agent acknowledges together after one sync, and more. */
-const inFlightMax = 2_000;
+export const inFlightMax = 2_000;
 /** A power cut loses at most this much of what Mosquitto holds for clients that are away. */
-const autosaveS = 60;
+export const autosaveS = 60;
 
 /** The whole drop-in. */
 export function dropInText(options: DropIn): string {

@@ -1,6 +1,6 @@
 /** The certificates and keys that stand on the machine, and how far a change of the CA has come. */
 import { OperationError } from "../../agent/base/errors.ts";
-import type { Machine } from "../machine.ts";
+import { type Machine, textOf } from "../machine.ts";
 import { isIssuedBy, isKeyOf, type Pair, readCertificate, splitPem } from "./pki.ts";
 import { type FilesInForce, filesInForce } from "./in_force.ts";
 import { brokerPlaces } from "./places.ts";
@@ -114,9 +114,4 @@ export function signingAuthority({ trusted, caKey }: Pick<BrokerPki, "trusted" |
 /** The first private key of a text that may hold certificates, too. */
 export function privateKeyIn(text: string): string | undefined {
   return /-----BEGIN ([A-Z ]*PRIVATE KEY)-----[^]*?-----END \1-----/.exec(text)?.[0].concat("\n");
-}
-
-function textOf(machine: Machine, path: string): string | undefined {
-  const bytes = machine.read(path);
-  return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
 }

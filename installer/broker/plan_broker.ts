@@ -2,17 +2,15 @@
 import { OperationError } from "../../agent/base/errors.ts";
 import type { Machine } from "../machine.ts";
 import { sumOf } from "../kinds.ts";
-import type { Access, Step } from "../plan.ts";
+import type { Step } from "../plan.ts";
 import { unitName, userName } from "../units.ts";
 import { aclText } from "./acl.ts";
 import { passwordsText } from "./passwords.ts";
 import { brokerPlaces, brokerUnit } from "./places.ts";
-import { caKeyStep, pairStep, trustedStep } from "./rotate.ts";
+import { brokerOnly, caKeyStep, pairStep, trustedStep } from "./rotate.ts";
 import type { BrokerWish } from "./wish.ts";
 
 export { brokerPlaces, brokerUnit } from "./places.ts";
-
-const ofBroker: Access = { mode: 0o600, owner: "mosquitto", group: "mosquitto" };
 
 /** Mosquitto itself. */
 export const brokerPackage: Step = {
@@ -49,13 +47,13 @@ export function accountSteps(
       },
       ...{
         content: acl,
-        access: ofBroker,
+        access: brokerOnly,
         ...(aclPresent === undefined ? {} : { basedOn: sumOf(aclPresent) }),
       },
     },
     {
       ...{ kind: "file", id: "broker-passwords", what: "the accounts, with hashed passwords" },
-      ...{ path: brokerPlaces.passwords, content: passwordsText(accounts), access: ofBroker, secret: true },
+      ...{ path: brokerPlaces.passwords, content: passwordsText(accounts), access: brokerOnly, secret: true },
     },
   ];
 }

@@ -42,7 +42,7 @@ export function keptSettings(settings: Setting[]): string[] | undefined {
 
 /** The session subscribes to all of `filters`, unless it is there already. Throws OperationError when it can't be made. */
 export async function makeSession(kept: string[], session: SessionOf, filters: Filter[]): Promise<void> {
-  await withBroker(kept, async (port) => {
+  await withPrivateBroker(kept, async (port) => {
     const connection = await Connection.open(port);
     try {
       await connection.send(connectPacket({ ...session, expiryS: sessionExpiryS, clean: false }));
@@ -63,7 +63,7 @@ export async function makeSession(kept: string[], session: SessionOf, filters: F
 
 /** There is no such session any more, and nothing is kept for it. */
 export async function forgetSession(kept: string[], session: SessionOf): Promise<void> {
-  await withBroker(kept, async (port) => {
+  await withPrivateBroker(kept, async (port) => {
     const connection = await Connection.open(port);
     try {
       await connection.send(connectPacket({ ...session, expiryS: 0, clean: true }));
@@ -76,7 +76,7 @@ export async function forgetSession(kept: string[], session: SessionOf): Promise
 }
 
 /** Starts it, uses it, and ends it in order: then it has saved everything. */
-async function withBroker(kept: string[], use: (port: number) => Promise<void>): Promise<void> {
+async function withPrivateBroker(kept: string[], use: (port: number) => Promise<void>): Promise<void> {
   const dir = await Deno.makeTempDir({ prefix: "sensorlog-broker-" });
   try {
     await Deno.chmod(dir, 0o755); // Mosquitto gives up root before it reads the file

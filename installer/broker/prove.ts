@@ -5,7 +5,7 @@
 import { basename } from "node:path";
 import { OperationError, reasonOf } from "../../agent/base/errors.ts";
 import { numericAccess } from "../accounts.ts";
-import type { Machine } from "../machine.ts";
+import { type Machine, textOf } from "../machine.ts";
 import { type Account, connackCode, type Trust } from "./connack.ts";
 import { type ConfFiles, mainConf } from "./conf.ts";
 import { triedConf } from "./tried_conf.ts";
@@ -32,10 +32,7 @@ const refusals = [4, 5];
 /** The configuration of a machine with some files as they are to be. */
 export function plannedFiles(machine: Machine, planned: ReadonlyMap<string, string>): ConfFiles {
   return {
-    text: (path) => {
-      const bytes = machine.read(path);
-      return planned.get(path) ?? (bytes === undefined ? undefined : new TextDecoder().decode(bytes));
-    },
+    text: (path) => planned.get(path) ?? textOf(machine, path),
     names: (dir) => {
       const own = [...planned.keys()].filter((path) => path.slice(0, path.lastIndexOf("/")) === dir);
       const present = machine.list(dir);

@@ -4,7 +4,7 @@ import { Look } from "../../agent/config/look.ts";
 import { parseYaml } from "../../agent/config/yaml.ts";
 import { needsOf } from "../config_text.ts";
 import { sumOf } from "../kinds.ts";
-import type { Machine } from "../machine.ts";
+import { type Machine, textOf } from "../machine.ts";
 import { type NamedFile, planInstall, type Step } from "../plan.ts";
 import type { Backup } from "./backup.ts";
 import { type BackupName, backupNames, configFiles, neededNames } from "./backup_files.ts";
@@ -174,9 +174,4 @@ function unusable(place: string, cause: string): OperationError {
     ...{ operation: "restore the broker", place, cause },
     remedy: "use another backup; nothing was changed",
   });
-}
-
-function textOf(machine: Machine, path: string): string | undefined {
-  const bytes = machine.read(path);
-  return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
 }

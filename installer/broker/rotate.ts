@@ -27,7 +27,7 @@ export interface Rotating {
 
 const rootOnly: Access = { mode: 0o600, owner: "root", group: "root" };
 /** Mosquitto reads them after it has given up root. */
-const brokerOnly: Access = { mode: 0o600, owner: "mosquitto", group: "mosquitto" };
+export const brokerOnly: Access = { mode: 0o600, owner: "mosquitto", group: "mosquitto" };
 const forEverybody: Access = { mode: 0o644, owner: "root", group: "root" };
 
 /** An adopted installation has none. */

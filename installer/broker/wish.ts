@@ -1,6 +1,6 @@
 /** What `broker init` is to bring about: what stands there already and is well stays, what is missing is made. */
 import { OperationError } from "../../agent/base/errors.ts";
-import type { Machine } from "../machine.ts";
+import { type Machine, textOf } from "../machine.ts";
 import { places } from "../plan.ts";
 import { type AccountTopics, agentAccount, agentTopics, parseAcl } from "./acl.ts";
 import {
@@ -184,9 +184,4 @@ async function isIssued(
 ): Promise<boolean> {
   for (const authority of trusted) if (await isIssuedBy(certificate, authority)) return true;
   return false;
-}
-
-function textOf(machine: Machine, path: string): string | undefined {
-  const bytes = machine.read(path);
-  return bytes === undefined ? undefined : new TextDecoder().decode(bytes);
 }

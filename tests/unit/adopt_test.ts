@@ -13,7 +13,7 @@ import {
   startSteps,
   stopSteps,
 } from "../../installer/broker/adopt.ts";
-import { brokerKey, withBroker, withBrokerOf } from "../../installer/broker/adopt_config.ts";
+import { brokerKey, withBrokerKeys, withBrokerOf } from "../../installer/broker/adopt_config.ts";
 import { parseConf } from "../../installer/broker/conf.ts";
 import { keptSettings } from "../../installer/broker/private_broker.ts";
 import {
@@ -132,10 +132,10 @@ Deno.test("adopt: the configuration gets the broker and gives it back; what a pe
   const before =
     "# mine\nplant: vigo\nmqtt:\n  url: mqtts://other:8883 # old\n  cert_file: me.crt\n  topics: ['a/#']\n";
   const keys = brokerKeys(listener, { names: [], sha256: "AA:BB" }, [], adopted, "sensorlog/vigo");
-  const after = withBroker(before, keys);
+  const after = withBrokerKeys(before, keys);
   assert.match(after, /# mine[^]*url: mqtts:\/\/127.0.0.1:1883[^]*topics: \['a\/#'\]/);
   assert.equal(brokerKey(after, "cert_file"), undefined);
-  assert.equal(withBroker(after, keys), after);
+  assert.equal(withBrokerKeys(after, keys), after);
   const edited = after.replace("plant: vigo", "plant: porto");
   const back = withBrokerOf(edited, before);
   assert.deepEqual(["url", "cert_file", "username"].map((name) => brokerKey(back, name)), [
