@@ -1,4 +1,5 @@
 /** `check`: configuration, disk, clock, broker and outputs, line by line, with what to do. Changes nothing. */
+import { places } from "../../installer/plan.ts";
 import { runProgram } from "../../installer/run_program.ts";
 import type { ProbePlace } from "../base/certificate_probe.ts";
 import { safeJson, safeText } from "../base/display.ts";
@@ -14,7 +15,7 @@ import { examineBroker } from "./check_broker.ts";
 import { examineCertificate, examineCertificateFiles } from "./check_certificate.ts";
 import { examineCards, examineFiles } from "./check_files.ts";
 import { examineClock, examineSpool, runningAgent } from "./check_machine.ts";
-import { examineService } from "./check_service.ts";
+import { examineService, serviceUid } from "./check_service.ts";
 import type { CommonOptions, Host } from "./program.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -42,7 +43,10 @@ export async function check({ terminal, version }: Host, options: CommonOptions)
   const agent = await runningAgent(settings.socket);
   await report.section("files", () => Promise.resolve(examineFiles(settings)));
   await report.section("service", () => examineService(runProgram, version, agent.version));
-  await report.section("spool", () => examineSpool(settings, agent));
+  await report.section("spool", async () => {
+    const uid = settings.file === places.config ? await serviceUid(runProgram) : undefined;
+    return await examineSpool(settings, agent, uid);
+  });
   await report.section("card", () => Promise.resolve(examineCards()));
   await report.section("clock", () => Promise.resolve(examineClock(clock)));
   await report.section("broker", async () => {

@@ -2,24 +2,32 @@
 import { dirname, join } from "node:path";
 import { Acting } from "../base/as_owner.ts";
 import { sizeText } from "../base/display.ts";
-import { reasonOf } from "../base/errors.ts";
+import { OperationError, reasonOf } from "../base/errors.ts";
 import { realFiles } from "../base/files.ts";
 import type { Clock } from "../base/clock.ts";
 import type { Settings } from "../settings.ts";
 import type { Finding } from "../shipper/output.ts";
 import type { Snapshot } from "../status/snapshot.ts";
 import { SocketClient } from "../status/socket_client.ts";
+import { assertOwner } from "./owner.ts";
 
 /** Nobody's clock is right before the agent was written. */
 const earliestMs = Date.UTC(2025, 0, 1);
 
-/** Whether the spool's folder can be used, and for how much. */
-export async function examineSpool({ spool }: Settings, agent: RunningAgent): Promise<Finding[]> {
+/**
+ * Whether the spool's folder can be used, and for how much. `serviceUid`: who the service runs as that this configuration
+ * is of; undefined: it is started by whoever asks.
+ */
+export async function examineSpool(
+  { spool }: Settings,
+  agent: RunningAgent,
+  serviceUid: number | undefined,
+): Promise<Finding[]> {
   const findings: Finding[] = [];
   if (agent.finding !== undefined) findings.push(agent.finding);
   const folder = existingFolder(spool.dir);
   findings.push(
-    folder === spool.dir ? await writeFinding(folder) : {
+    folder === spool.dir ? await writeFinding(folder, serviceUid) : {
       level: "ok",
       what: `${spool.dir} does not exist yet; the agent makes it when it starts`,
     },
@@ -66,11 +74,13 @@ function sizeOf(dir: string): number {
   }
 }
 
-/** Writes, syncs and removes a small file, as the folder's owner: what root can do says nothing about the agent. */
-async function writeFinding(dir: string): Promise<Finding> {
+/** Writes, syncs and removes a small file as the agent would: what root can do says nothing about the service. */
+async function writeFinding(dir: string, serviceUid: number | undefined): Promise<Finding> {
   const path = join(dir, `check-${Deno.pid}`);
-  const acting = Acting.asOwnerOf(dir);
+  let acting: Acting | undefined;
   try {
+    if (serviceUid === undefined) assertOwner(dir);
+    else acting = actAsService(dir, serviceUid);
     const file = realFiles.open(path, "create");
     try {
       file.append(new TextEncoder().encode("check\n"));
@@ -81,14 +91,26 @@ async function writeFinding(dir: string): Promise<Finding> {
     }
     return { level: "ok", what: `${dir} can be written` };
   } catch (error) {
+    const remedy = error instanceof OperationError ? error.remedy : undefined;
     return {
       level: "failure",
       what: `${dir} can't be written: ${reasonOf(error)}`,
-      remedy: "it must belong to the user that runs the agent",
+      remedy: remedy ?? "it must belong to the user that runs the agent",
     };
   } finally {
-    acting.end();
+    acting?.end();
   }
+}
+
+/** Throws OperationError when the folder is another user's. */
+function actAsService(dir: string, serviceUid: number): Acting {
+  const owner = Deno.statSync(dir).uid;
+  if (owner === serviceUid) return Acting.asOwnerOf(dir);
+  throw new OperationError({
+    ...{ operation: "write as the service", place: dir },
+    cause: `it belongs to user id ${owner}, and the service runs as user id ${serviceUid}`,
+    remedy: `sudo chown -R ${serviceUid} '${dir}'`,
+  });
 }
 
 /** An agent that runs with this configuration. */

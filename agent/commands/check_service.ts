@@ -36,6 +36,14 @@ export async function examineService(
   return findings;
 }
 
+/** User id that the service runs as; undefined where there is none, or no such user. */
+export async function serviceUid(run: RunProgram): Promise<number | undefined> {
+  const { LoadState, User } = await unitFacts(run, ["LoadState", "User"]);
+  if (LoadState !== "loaded" || !User) return undefined;
+  const { code, stdout } = await run("id", ["-u", User]);
+  return code === 0 ? Number(stdout) : undefined;
+}
+
 function activity({ ActiveState, SubState, Result, NRestarts }: Record<string, string>): Finding {
   const state = `${unitName} is ${ActiveState} (${SubState})`;
   const remedy = `journalctl -u ${unitName} says why`;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { examineCards, examineFiles } from "../../agent/commands/check_files.ts";
-import { examineClock, runningAgent } from "../../agent/commands/check_machine.ts";
-import { examineService } from "../../agent/commands/check_service.ts";
+import { examineClock, examineSpool, runningAgent } from "../../agent/commands/check_machine.ts";
+import { examineService, serviceUid } from "../../agent/commands/check_service.ts";
 import { loadSettings } from "../../agent/config.ts";
 import { FakeClock } from "../fakes/fake_clock.ts";
 
@@ -130,4 +130,35 @@ Deno.test("check: an agent that does not answer at its socket is warned of; wher
     assert.match(finding!.what, /agent\.sock, but it does not answer/);
     assert.match(finding!.remedy!, /group/);
   });
+});
+
+Deno.test("check: a spool that is not the service's fails, whoever asks; one that is started by hand has to be one's own", async () => {
+  await withFolder(async (dir) => {
+    const file = join(dir, "agent.yaml");
+    await Deno.writeTextFile(file, `spool: {dir: ${dir}, min_free: 1MiB, max_size: 16MiB}\noutputs: {}\n`);
+    const nobody = { finding: undefined, version: undefined };
+    const of = async (uid: number | undefined) => (await examineSpool(loadSettings(file), nobody, uid))[0]!;
+    const own = Deno.uid()!;
+    for (const uid of [undefined, own]) assert.deepEqual([(await of(uid)).level], ["ok"]);
+    const other = await of(own + 1);
+    assert.equal(other.level, "failure");
+    assert.match(
+      other.what,
+      new RegExp(`belongs to user id ${own}, and the service runs as user id ${own + 1}`),
+    );
+    assert.match(other.remedy!, /chown -R/);
+    assert.deepEqual([...Deno.readDirSync(dir)].map(({ name }) => name), ["agent.yaml"]);
+  });
+});
+
+Deno.test("check: the service's user is the unit's, and nobody where there is no unit or no such user", async () => {
+  const of = (unit: string, id: { code: number; stdout: string }) =>
+    serviceUid((program) => {
+      return Promise.resolve({ stderr: "", ...(program === "id" ? id : { code: 0, stdout: unit }) });
+    });
+  const known = { code: 0, stdout: "999\n" };
+  assert.equal(await of("LoadState=loaded\nUser=sensorlog\n", known), 999);
+  assert.equal(await of("LoadState=not-found\nUser=\n", known), undefined);
+  assert.equal(await of("LoadState=loaded\nUser=\n", known), undefined);
+  assert.equal(await of("LoadState=loaded\nUser=sensorlog\n", { code: 1, stdout: "" }), undefined);
 });
