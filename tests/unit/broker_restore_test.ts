@@ -7,6 +7,7 @@ import { issueBroker, makeAuthority } from "../../installer/broker/pki.ts";
 import { brokerPlaces, brokerUnit } from "../../installer/broker/places.ts";
 import { planRestore } from "../../installer/broker/restore.ts";
 import { FakeMachine } from "../fakes/fake_machine.ts";
+import { byHand, putByHand } from "./broker_fixture.ts";
 
 const now = new Date("2026-03-04T05:06:07Z");
 const ca = await makeAuthority("x", now);
@@ -204,21 +205,9 @@ Deno.test("backup: an adopted broker comes back in our places, at its port, with
   for (const path of Object.values(brokerPlaces)) {
     if (path !== brokerPlaces.pkiDir) await machine.remove(path);
   }
-  const old = {
-    cafile: "/etc/mosquitto/ca.crt",
-    certfile: "/etc/mosquitto/old.crt",
-    keyfile: "/etc/mosquitto/old.key",
-  };
-  const lines = Object.entries(old).map(([name, path]) => `${name} ${path}\n`);
-  machine.put(
-    "/etc/mosquitto/mosquitto.conf",
-    `listener 1883\npassword_file /etc/mosquitto/pw\n${lines.join("")}`,
-  );
+  putByHand(machine, ca, broker);
   machine.put("/etc/mosquitto/pw", originals[brokerPlaces.passwords]!);
-  machine.put(old.cafile, ca.certificatePem);
-  machine.put(old.certfile, broker.certificatePem);
-  machine.put(old.keyfile, broker.privateKeyPem);
-  machine.put("/etc/sensorlog/agent.yaml", config.replace("/etc/sensorlog/pki/ca.crt", old.cafile));
+  machine.put("/etc/sensorlog/agent.yaml", config.replace("/etc/sensorlog/pki/ca.crt", byHand.cafile));
   const { files, notes } = collectFiles(machine);
   assert.match(notes.join("\n"), /listens at the same port/);
   const next = newMachine();

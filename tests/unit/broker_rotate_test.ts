@@ -14,6 +14,7 @@ import { type CaPhase, planCa, planRotate, type Rotating } from "../../installer
 import { places, type Step } from "../../installer/plan.ts";
 import { unitName } from "../../installer/units.ts";
 import { FakeMachine, Killed } from "../fakes/fake_machine.ts";
+import { byHand, putByHand } from "./broker_fixture.ts";
 
 const now = new Date("2026-03-04T05:06:07Z");
 const later = new Date("2026-04-04T05:06:07Z");
@@ -246,20 +247,7 @@ Deno.test("rotate: files that are missing are named, with what brings them back"
 Deno.test("rotate: an adopted broker keeps its files in their places, and the agent goes over from the fingerprint to the CA", async () => {
   const machine = brokerMachine();
   for (const path of Object.values(brokerPlaces)) if (path !== brokerPlaces.dir) await machine.remove(path);
-  const old = {
-    cafile: "/etc/mosquitto/ca.crt",
-    certfile: "/etc/mosquitto/old.crt",
-    keyfile: "/etc/mosquitto/old.key",
-  };
-  const lines = Object.entries(old).map(([name, path]) => `${name} ${path}\n`);
-  machine.put(
-    "/etc/mosquitto/mosquitto.conf",
-    `listener 1883\npassword_file /etc/mosquitto/pw\n${lines.join("")}`,
-  );
-  machine.put(old.cafile, ca.certificatePem);
-  machine.put(old.certfile, first.certificatePem);
-  machine.put(old.keyfile, first.privateKeyPem, 0o600);
-  machine.ports.set(brokerUnit, 1883);
+  putByHand(machine, ca, first);
   const { sha256 } = readCertificate(first.certificatePem);
   machine.put(
     places.config,
@@ -272,8 +260,8 @@ Deno.test("rotate: an adopted broker keeps its files in their places, and the ag
   await change(machine, "switch");
   assert.equal(await phase(machine), "switched");
   await assertServes(machine, "adopted");
-  assert.notEqual(machine.text(old.certfile), first.certificatePem);
-  assert.equal(machine.text(old.keyfile), first.privateKeyPem);
+  assert.notEqual(machine.text(byHand.certfile), first.certificatePem);
+  assert.equal(machine.text(byHand.keyfile), first.privateKeyPem);
   assert.equal(machine.look(brokerPlaces.certificate), undefined);
   const config = `mqtt:\n  url: mqtts://192.168.1.46:1883 # old\n  ca_file: ${brokerPlaces.caCertificate}\n`;
   assert.equal(machine.text(places.config), config);
