@@ -1,5 +1,4 @@
 /** `check`: configuration, disk, clock, broker and outputs, line by line, with what to do. Changes nothing. */
-import { places } from "../../installer/plan.ts";
 import { runProgram } from "../../installer/run_program.ts";
 import type { ProbePlace } from "../base/certificate_probe.ts";
 import { safeJson, safeText } from "../base/display.ts";
@@ -44,8 +43,7 @@ export async function check({ terminal, version }: Host, options: CommonOptions)
   await report.section("files", () => Promise.resolve(examineFiles(settings)));
   await report.section("service", () => examineService(runProgram, version, agent.version));
   await report.section("spool", async () => {
-    const uid = settings.file === places.config ? await serviceUid(runProgram) : undefined;
-    return await examineSpool(settings, agent, uid);
+    return await examineSpool(settings, agent, await serviceUid(runProgram, settings.file));
   });
   await report.section("card", () => Promise.resolve(examineCards()));
   await report.section("clock", () => Promise.resolve(examineClock(clock)));

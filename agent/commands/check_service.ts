@@ -1,5 +1,6 @@
 /** The service's part of `check`: whether systemd knows it, starts it at boot, and runs what is installed. */
 import { type RunProgram, unitFacts } from "../../installer/service.ts";
+import { places } from "../../installer/plan.ts";
 import { unitName } from "../../installer/units.ts";
 import type { Finding } from "../shipper/output.ts";
 
@@ -36,8 +37,9 @@ export async function examineService(
   return findings;
 }
 
-/** User id that the service runs as; undefined where there is none, or no such user. */
-export async function serviceUid(run: RunProgram): Promise<number | undefined> {
+/** User id that the service runs as whose configuration `file` is; undefined where there is none, or no such user. */
+export async function serviceUid(run: RunProgram, file: string | undefined): Promise<number | undefined> {
+  if (file !== places.config) return undefined;
   const { LoadState, User } = await unitFacts(run, ["LoadState", "User"]);
   if (LoadState !== "loaded" || !User) return undefined;
   const { code, stdout } = await run("id", ["-u", User]);

@@ -152,12 +152,13 @@ Deno.test("check: a spool that is not the service's fails, whoever asks; one tha
 });
 
 Deno.test("check: the service's user is the unit's, and nobody where there is no unit or no such user", async () => {
-  const of = (unit: string, id: { code: number; stdout: string }) =>
+  const of = (unit: string, id: { code: number; stdout: string }, file = "/etc/sensorlog/agent.yaml") =>
     serviceUid((program) => {
       return Promise.resolve({ stderr: "", ...(program === "id" ? id : { code: 0, stdout: unit }) });
-    });
+    }, file);
   const known = { code: 0, stdout: "999\n" };
   assert.equal(await of("LoadState=loaded\nUser=sensorlog\n", known), 999);
+  assert.equal(await of("LoadState=loaded\nUser=sensorlog\n", known, "/root/other.yaml"), undefined);
   assert.equal(await of("LoadState=not-found\nUser=\n", known), undefined);
   assert.equal(await of("LoadState=loaded\nUser=\n", known), undefined);
   assert.equal(await of("LoadState=loaded\nUser=sensorlog\n", { code: 1, stdout: "" }), undefined);
