@@ -158,7 +158,7 @@ Deno.test("check: the service's user is the unit's, and nobody where there is no
     }, file);
   const known = { code: 0, stdout: "999\n" };
   assert.equal(await of("LoadState=loaded\nUser=sensorlog\n", known), 999);
-  assert.equal(await of("LoadState=loaded\nUser=sensorlog\n", known, "/root/other.yaml"), undefined);
+  assert.equal(await of("LoadState=loaded\nUser=sensorlog\n", known, "/etc/sensorlog/other.yaml"), undefined);
   assert.equal(await of("LoadState=not-found\nUser=\n", known), undefined);
   assert.equal(await of("LoadState=loaded\nUser=\n", known), undefined);
   assert.equal(await of("LoadState=loaded\nUser=sensorlog\n", { code: 1, stdout: "" }), undefined);
