@@ -27,7 +27,7 @@ export const recordBytesMax = payloadBytesMax + topicBytesMax + propertiesBytesM
 /** Memory of at least this size goes back to the system as soon as it is freed, instead of leaving holes in the heap. */
 export const mallocMappedBytes = 64 * KiB;
 /** The heap's growth after which its garbage is collected, when it is looked at. */
-export const heapGrowthBytes = 2 * MiB;
+export const heapGrowthBytes = 5 * MiB;
 /** One read of a segment; a record larger than this is read by itself. */
 export const spoolReadBytes = 256 * KiB;
 /** Checksum work of one search for the next whole record behind damage; beyond, the rest of the segment is damaged. */
@@ -94,7 +94,7 @@ export const possibleGapsMax = 100;
 export const paceProbeMs = 4;
 export const paceCheckMs = 100;
 export const paceRunMs = 2_000;
-export const paceSkipMax = 64;
+export const paceSkipMax = 256;
 /** A read that waited longer than this shows that the pause before it held nothing up. */
 export const paceIdleMs = 1;
 /** Documents and bytes (before compression) of one bulk request. */

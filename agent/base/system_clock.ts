@@ -2,6 +2,8 @@
 import type { Clock, Synchronised } from "./clock.ts";
 import { bootClock, clockNs, libc } from "./libc.ts";
 
+/** Taken once: at each use Deno looks through the stack for who asks, because a Node module would get others. */
+const { setTimeout, clearTimeout } = globalThis;
 /** How often it is asked whether the wall clock is synchronised. */
 const refreshDefaultMs = 5_000;
 /** Asking timedatectl starts a process; it is asked less often once it said yes. */
@@ -63,12 +65,14 @@ export class SystemClock implements Clock {
     return new Promise((done) => {
       if (signal?.aborted) return done();
       const sleepers = signal === undefined ? undefined : sleepersOf(signal);
-      const wake = () => {
-        clearTimeout(timer);
+      const timer = setTimeout(() => {
         sleepers?.delete(wake);
         done();
+      }, Math.min(Math.max(timeMs, 0), timerMsMax));
+      const wake = () => {
+        clearTimeout(timer);
+        done();
       };
-      const timer = setTimeout(wake, Math.min(Math.max(timeMs, 0), timerMsMax));
       sleepers?.add(wake);
     });
   }
