@@ -57,6 +57,8 @@ export class Pace {
     if (this.#state === "pausing") {
       // nothing was there after the pause: the broker had no more to send, so the pause held nothing up
       if (waitedMs > paceIdleMs) return this.#pause(this.#pauses);
+      // what a connection begins with says nothing about how many messages come in pauses
+      if (batchMessages === 0) return this.windowMs;
       this.#pausing.add(batchMessages, nowMs);
       if (this.#left-- > 0) return this.windowMs;
       this.#state = "probing";

@@ -12,10 +12,21 @@ interface Phase {
   durationMs: number;
 }
 
+/** What comes before the first message: CONNACK, SUBACK and the like. */
+interface Start {
+  packets: number;
+  packetBytes: number;
+}
+
 /** Broker and agent on one clock, phase after phase; a batch takes `batchMs`. Returns what each phase took. */
 function simulate(batchMs: number, ...phases: Phase[]): { batches: number; messages: number }[] {
+  return simulateFrom({ packets: 0, packetBytes: 0 }, batchMs, ...phases);
+}
+
+function simulateFrom({ packets, packetBytes }: Start, batchMs: number, ...phases: Phase[]) {
   let nowMs = 0;
   const pace = new Pace(20, () => nowMs);
+  for (let left = packets; left > 0; left--) nowMs += pace.pauseMs(packetBytes, 0, 0);
   return phases.map(({ perMs, window, durationMs }) => {
     const startMs = nowMs;
     const figures = { batches: 0, messages: 0 };
@@ -53,6 +64,12 @@ Deno.test("mqtt pace: what pours in is gathered too, as long as the pauses hold 
 Deno.test("mqtt pace: what trickles in after silence is gathered from the start", () => {
   const silence: Phase = { perMs: 1 / 3_000, window: 1e9, durationMs: 10_000 };
   const [, figures] = simulate(0.3, silence, { ...trickle, durationMs: 1_000 });
+  assert.ok(figures!.batches < 150, `${figures!.batches} batches for ${figures!.messages} messages`);
+});
+
+Deno.test("mqtt pace: what trickles in is gathered from the connection's start, which brings other packets", () => {
+  const start: Start = { packetBytes: 40, packets: 6 };
+  const [figures] = simulateFrom(start, 0.3, { ...trickle, durationMs: 1_000 });
   assert.ok(figures!.batches < 150, `${figures!.batches} batches for ${figures!.messages} messages`);
 });
 
