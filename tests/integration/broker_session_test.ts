@@ -167,7 +167,8 @@ Deno.test("broker: ids that are used again after a lost state name new messages"
   await publish(broker.port, ["same id"]);
   await agent.stored(2);
   assert.deepEqual(agent.payloads(), ["held", "same id"]);
-  const ids = proxy.events.flatMap((event) => event.kind === "publish" ? [event.id] : []);
+  // what the broker says of itself comes at QoS 0, whenever it likes
+  const ids = proxy.events.flatMap((event) => event.kind === "publish" && event.qos === 2 ? [event.id] : []);
   assert.equal(ids.at(-1), 1);
   await waitUntil(() => agent.spool.heldCount() === 0, 5_000, "the release");
 });
