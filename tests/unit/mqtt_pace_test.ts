@@ -12,21 +12,16 @@ interface Phase {
   durationMs: number;
 }
 
-/** What comes before the first message: CONNACK, SUBACK and the like. */
-interface Start {
-  packets: number;
-  packetBytes: number;
-}
-
 /** Broker and agent on one clock, phase after phase; a batch takes `batchMs`. Returns what each phase took. */
 function simulate(batchMs: number, ...phases: Phase[]): { batches: number; messages: number }[] {
-  return simulateFrom({ packets: 0, packetBytes: 0 }, batchMs, ...phases);
+  return simulateFrom(0, batchMs, ...phases);
 }
 
-function simulateFrom({ packets, packetBytes }: Start, batchMs: number, ...phases: Phase[]) {
+/** `packets`: what comes before the first message, CONNACK, SUBACK and the like. */
+function simulateFrom(packets: number, batchMs: number, ...phases: Phase[]) {
   let nowMs = 0;
   const pace = new Pace(20, () => nowMs);
-  for (let left = packets; left > 0; left--) nowMs += pace.pauseMs(packetBytes, 0, 0);
+  for (let left = packets; left > 0; left--) nowMs += pace.pauseMs(messageBytes, 0, 0);
   return phases.map(({ perMs, window, durationMs }) => {
     const startMs = nowMs;
     const figures = { batches: 0, messages: 0 };
@@ -68,8 +63,7 @@ Deno.test("mqtt pace: what trickles in after silence is gathered from the start"
 });
 
 Deno.test("mqtt pace: what trickles in is gathered from the connection's start, which brings other packets", () => {
-  const start: Start = { packetBytes: 40, packets: 6 };
-  const [figures] = simulateFrom(start, 0.3, { ...trickle, durationMs: 1_000 });
+  const [figures] = simulateFrom(6, 0.3, { ...trickle, durationMs: 1_000 });
   assert.ok(figures!.batches < 150, `${figures!.batches} batches for ${figures!.messages} messages`);
 });
 
